@@ -1,0 +1,1 @@
+//! Builds a node by role, joins the traits and runs it until stopped.

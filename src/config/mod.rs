@@ -1,0 +1,1 @@
+//! Gathers the sections that modules define, loads, checks, explains.

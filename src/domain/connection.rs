@@ -1,0 +1,263 @@
+//! A connection: two trackers on two nodes that agreed to sync.
+//!
+//! ```text
+//!              accepted (confirm: false)                     deactivate
+//!   pending ───────────────────────────────────▶ active ⇄──────────────▶ deactivated
+//!      │ accepted (confirm: true)                   ▲          activate
+//!      └──▶ pending, awaiting confirmation ─────────┘ confirmed
+//! ```
+//!
+//! Each side has its own switch ([`Switch`]); events flow while both are on. `status` is what our switch says; what the
+//! other side's says stands in [`Remote::state`].
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ConnectionId, Side};
+use crate::clock::Time;
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Waits for the other side, or for our confirmation of it.
+    Pending,
+    /// Ours is on.
+    Active,
+    /// Ours is off; changes are kept.
+    Deactivated,
+}
+
+/// Who may dial whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Both nodes have an address and post to each other.
+    Public,
+    /// One node dials, always; nothing ever dials in there.
+    Private,
+}
+
+/// Who writes the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The built-in pair, read-only.
+    Basic,
+    /// Rules that people write.
+    Script,
+}
+
+/// Whose value wins where both changed a field within two seconds; in this node's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefer {
+    /// Our tracker's.
+    Local,
+    /// The other side's.
+    Remote,
+}
+
+impl Prefer {
+    /// The same wish in the other node's words.
+    pub const fn seen_from_there(self) -> Self {
+        match self {
+            Self::Local => Self::Remote,
+            Self::Remote => Self::Local,
+        }
+    }
+}
+
+/// What a link event that names a record of ours may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Links {
+    /// Taken where the record matches one of our triggers, else an admin is asked.
+    Matching,
+    /// Always taken.
+    Accept,
+    /// Always asked.
+    Ask,
+}
+
+/// What a pending connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaiting {
+    /// The other side's acceptance.
+    Acceptance,
+    /// Our admin's confirmation of who accepted.
+    Confirmation,
+}
+
+/// A side's own switch, as it travels in `state` of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Switch {
+    /// On.
+    Active,
+    /// Off; changes are kept.
+    Deactivated,
+    /// The connection was deleted there.
+    Gone,
+}
+
+/// The other node, once it is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remote {
+    /// Its name for people.
+    pub node: String,
+    /// Where we reach it; `None` for a node that only dials.
+    pub url: Option<String>,
+    /// Kind of its tracker.
+    pub tracker_kind: String,
+    /// Its switch, as last heard.
+    pub state: Switch,
+    /// When we last heard from it, by our clock.
+    pub last_seen_at: Option<Time>,
+    /// Its public key: base64url of the 32 bytes.
+    pub key: String,
+    /// RFC 7638 thumbprint of `key`.
+    pub key_fingerprint: String,
+    /// Its version.
+    pub version: String,
+    /// What it can do beyond the link's first version.
+    pub features: Vec<String>,
+}
+
+/// Why a connection rests although both switches are on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Paused {
+    /// For people.
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// When it is tried again.
+    pub retry_at: Option<Time>,
+}
+
+/// A connection as this node knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The same on both nodes.
+    pub id: ConnectionId,
+    /// This node's own name for it; unique here.
+    pub name: String,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Who may dial whom.
+    pub kind: Kind,
+    /// Who writes the rules.
+    pub mode: Mode,
+    /// Our tracker's name.
+    pub tracker: String,
+    /// Which end we are.
+    pub side: Side,
+    /// Short name of our side.
+    pub local_short_name: String,
+    /// Short name of the other side.
+    pub remote_short_name: String,
+    /// For people.
+    pub description: String,
+    /// When it was made here.
+    pub created_at: Time,
+    /// When it first became active here.
+    pub activated_at: Option<Time>,
+    /// See [`Prefer`]; the inviting side's word counts.
+    pub prefer: Prefer,
+    /// See [`Links`].
+    pub links: Links,
+    /// Internal comments leave too.
+    pub share_internal_comments: bool,
+    /// What a pending connection waits for; `None` otherwise.
+    pub awaiting: Option<Awaiting>,
+    /// The inviting admin wants to see who accepted before anything flows.
+    pub confirm: bool,
+    /// The other side's address as typed when the connection was made.
+    pub destination_url: Option<String>,
+    /// `None` until accepted.
+    pub remote: Option<Remote>,
+    /// Why nothing flows at the moment.
+    pub paused: Option<Paused>,
+}
+
+/// A move that the connection's state does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Still waits for the other side.
+    #[error("the connection is pending: it waits for the other side to accept the invitation")]
+    NotAccepted,
+    /// Still waits for us.
+    #[error("the connection waits for your confirmation of the other side")]
+    NotConfirmed,
+    /// Nothing to confirm.
+    #[error("the connection does not wait for a confirmation")]
+    NothingToConfirm,
+}
+
+impl Connection {
+    /// Our switch, as it travels.
+    pub const fn switch(&self) -> Switch {
+        match self.status {
+            Status::Active => Switch::Active,
+            Status::Pending | Status::Deactivated => Switch::Deactivated,
+        }
+    }
+
+    /// Both switches are on.
+    pub fn flows(&self) -> bool {
+        self.status == Status::Active && self.remote.as_ref().is_some_and(|remote| remote.state == Switch::Active)
+    }
+
+    /// This node decides conflicts (link.md, "Conflicts").
+    pub fn decides(&self) -> bool {
+        self.side == Side::Inviting
+    }
+
+    /// The other side accepted: active at once, or pending until confirmed.
+    pub fn accepted(mut self, remote: Remote, now: Time) -> Self {
+        self.remote = Some(remote);
+        if self.confirm {
+            self.awaiting = Some(Awaiting::Confirmation);
+            self
+        } else {
+            self.activated(now)
+        }
+    }
+
+    /// The inviting admin has seen who accepted.
+    pub fn confirmed(self, now: Time) -> Result<Self, Refused> {
+        match self.awaiting {
+            Some(Awaiting::Confirmation) => Ok(self.activated(now)),
+            Some(Awaiting::Acceptance) => Err(Refused::NotAccepted),
+            None => Err(Refused::NothingToConfirm),
+        }
+    }
+
+    /// Switches our side on.
+    pub fn activate(self, now: Time) -> Result<Self, Refused> {
+        self.check_joined()?;
+        Ok(self.activated(now))
+    }
+
+    /// Switches our side off; what waits is kept.
+    pub fn deactivate(mut self) -> Result<Self, Refused> {
+        self.check_joined()?;
+        self.status = Status::Deactivated;
+        Ok(self)
+    }
+
+    fn check_joined(&self) -> Result<(), Refused> {
+        match self.awaiting {
+            Some(Awaiting::Acceptance) => Err(Refused::NotAccepted),
+            Some(Awaiting::Confirmation) => Err(Refused::NotConfirmed),
+            None => Ok(()),
+        }
+    }
+
+    fn activated(mut self, now: Time) -> Self {
+        self.status = Status::Active;
+        self.awaiting = None;
+        self.activated_at.get_or_insert(now);
+        self
+    }
+}

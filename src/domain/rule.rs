@@ -1,0 +1,138 @@
+//! What goes into a rule and what comes out: closed types, so that a script can do nothing else.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{connection::Mode, replica::Fields};
+
+/// A side's pair of rules, as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulePair {
+    /// Entity → replica: a JavaScript function body.
+    pub outgoing: String,
+    /// Replica → entity: a JavaScript function body.
+    pub incoming: String,
+    /// Version of the pair; 0 is the built-in one.
+    pub version: u32,
+}
+
+/// What a rule may know of its connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionView {
+    /// Its id.
+    pub id: String,
+    /// This node's name for it.
+    pub name: String,
+    /// Basic or script.
+    pub mode: Mode,
+    /// Short name of our side.
+    pub local_short_name: String,
+    /// Short name of the other side.
+    pub remote_short_name: String,
+}
+
+/// An entity as a rule sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EntityView {
+    /// Entity type by the tracker's name; empty before the first incoming rule chose one.
+    #[serde(rename = "entityType")]
+    pub entity_type: String,
+    /// Key; empty for a record that is still to be made.
+    pub key: String,
+    /// Values by the tracker's field names.
+    pub fields: Fields,
+}
+
+/// What a rule may ask of describe: values listed for a picklist of the type, by field.
+pub type Listed = BTreeMap<String, Vec<String>>;
+
+/// One run of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "direction", rename_all = "snake_case")]
+pub enum RuleInput {
+    /// Entity → replica.
+    Outgoing {
+        /// Read.
+        entity: EntityView,
+        /// Last replica sent.
+        previous: Option<Fields>,
+        /// The other side has no record yet.
+        first_sync: bool,
+        /// Context.
+        connection: ConnectionView,
+    },
+    /// Replica → entity.
+    Incoming {
+        /// The record as it is here; empty before a create.
+        entity: EntityView,
+        /// What the other side sent.
+        replica: Fields,
+        /// Last replica that was applied.
+        previous: Option<Fields>,
+        /// The record is being made here.
+        first_sync: bool,
+        /// The other side's record was deleted: this is the last run.
+        deleted: bool,
+        /// Context.
+        connection: ConnectionView,
+        /// Picklist values by field, where the tracker has them (first sync only).
+        listed: Listed,
+    },
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuleOutput {
+    /// Outgoing: the replica.
+    pub replica: Fields,
+    /// Incoming: what the rule assigned, by our tracker's field names.
+    pub assigned: Fields,
+    /// Incoming: the entity type that the rule chose.
+    pub entity_type: Option<String>,
+    /// The rule called `skip(reason)`.
+    pub skip: Option<String>,
+    /// What the rule logged.
+    pub log: Vec<String>,
+}
+
+/// Why a run did not end well.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// The script threw or does not parse: only a person can mend it.
+    #[error("{message}{}", at(*.line, *.column))]
+    Script {
+        /// The engine's words.
+        message: String,
+        /// Line in the rule, from 1.
+        line: Option<u32>,
+        /// Column in that line, from 1.
+        column: Option<u32>,
+    },
+    /// It hit a limit.
+    #[error("the rule was stopped: {0}")]
+    Limit(String),
+    /// The engine itself failed; trying again may help.
+    #[error("the rule could not be run: {0}")]
+    Engine(String),
+}
+
+fn at(line: Option<u32>, column: Option<u32>) -> String {
+    match (line, column) {
+        (Some(line), Some(column)) => format!(" (line {line}, column {column})"),
+        (Some(line), None) => format!(" (line {line})"),
+        _ => String::new(),
+    }
+}
+
+/// What runs rules.
+#[async_trait::async_trait]
+pub trait RuleEngine: Send + Sync {
+    /// Runs one rule's source on one input, within limits.
+    async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError>;
+    /// Evaluates a JavaScript expression on `entity` (the `webhook` tracker's filter).
+    async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError>;
+    /// The built-in pair of a tracker kind and entity type, if there is one.
+    fn built_in(&self, tracker_kind: &str) -> Option<RulePair>;
+}

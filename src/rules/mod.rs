@@ -1,0 +1,1 @@
+//! The script engine in its child process.

@@ -1,0 +1,1 @@
+//! Salesforce: login, REST, outbound messages, and the tracker on top of them.

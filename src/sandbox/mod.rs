@@ -1,0 +1,1 @@
+//! The simulated systems that users try things with.

@@ -1,0 +1,253 @@
+//! The transaction: a method for each thing that somebody needs of a noun.
+
+use async_trait::async_trait;
+
+use super::{
+    StoreError,
+    rows::*,
+    wakes::{Notice, Topic},
+};
+use crate::{
+    clock::Time,
+    domain::{
+        change::{Change, NewChange},
+        connection::Connection,
+        error::ErrorRecord,
+        event::Event,
+        history::HistoryLine,
+        ids::*,
+        invitation::Invitation,
+        rule::RulePair,
+        token::Token,
+        trigger::Trigger,
+        twin::Twin,
+    },
+    secret::Secret,
+};
+
+type Got<T> = Result<T, StoreError>;
+
+/// A transaction. Everything in it is seen by others together, after the commit, or not at all.
+#[async_trait]
+pub trait Tx: Send {
+    // Wake-ups, fired after the commit.
+
+    /// Wakes who waits on a topic.
+    fn wake(&mut self, topic: Topic);
+    /// Tells the stream.
+    fn tell(&mut self, notice: Notice);
+
+    // Secrets of the node and its trackers, by name (`node.key`, `tracker.support.refresh_token`…); sealed.
+
+    /// The secret of this name.
+    async fn secret(&mut self, name: &str) -> Got<Option<Secret>>;
+    /// Keeps or replaces it.
+    async fn put_secret(&mut self, name: &str, value: &Secret) -> Got<()>;
+    /// Forgets it.
+    async fn delete_secret(&mut self, name: &str) -> Got<()>;
+
+    // Trackers.
+
+    /// What is known of a tracker; the default where nothing is.
+    async fn tracker_state(&mut self, tracker: &str) -> Got<TrackerState>;
+    /// Keeps it.
+    async fn put_tracker_state(&mut self, tracker: &str, state: &TrackerState) -> Got<()>;
+
+    // Connections.
+
+    /// By id.
+    async fn connection(&mut self, id: ConnectionId) -> Got<Option<Connection>>;
+    /// All, by name.
+    async fn connections(&mut self) -> Got<Vec<Connection>>;
+    /// A new one; [`StoreError::Taken`] where the name is used.
+    async fn insert_connection(&mut self, connection: &Connection) -> Got<()>;
+    /// Replaces the row; [`StoreError::Taken`] where the name is used.
+    async fn update_connection(&mut self, connection: &Connection) -> Got<()>;
+    /// Removes it with all that belongs to it (history stays until its time).
+    async fn delete_connection(&mut self, id: ConnectionId) -> Got<()>;
+    /// Where its link stands.
+    async fn link_state(&mut self, id: ConnectionId) -> Got<LinkState>;
+    /// Keeps it.
+    async fn put_link_state(&mut self, id: ConnectionId, state: &LinkState) -> Got<()>;
+    /// What waits on it.
+    async fn waiting(&mut self, id: ConnectionId) -> Got<Waiting>;
+    /// Its published rules; `None`: the built-in pair.
+    async fn rules(&mut self, id: ConnectionId) -> Got<Option<RulePair>>;
+
+    // Invitations.
+
+    /// By id.
+    async fn invitation(&mut self, id: InvitationId) -> Got<Option<Invitation>>;
+    /// The newest of a connection.
+    async fn newest_invitation(&mut self, connection: ConnectionId) -> Got<Option<Invitation>>;
+    /// Inserts or replaces.
+    async fn put_invitation(&mut self, invitation: &Invitation) -> Got<()>;
+
+    // Triggers.
+
+    /// Of a connection, in order of making.
+    async fn triggers(&mut self, connection: ConnectionId) -> Got<Vec<Trigger>>;
+    /// Enabled ones of all connections of a tracker.
+    async fn triggers_of_tracker(&mut self, tracker: &str) -> Got<Vec<Trigger>>;
+    /// Inserts or replaces.
+    async fn put_trigger(&mut self, trigger: &Trigger) -> Got<()>;
+    /// Removes; false where there was none.
+    async fn delete_trigger(&mut self, connection: ConnectionId, id: TriggerId) -> Got<bool>;
+
+    // Changes.
+
+    /// Stores changes; those whose notice id is known for their tracker are passed over. Wakes the tracker's workers.
+    async fn add_changes(&mut self, changes: &[NewChange]) -> Got<()>;
+    /// Records of a tracker with changes that are due, oldest first.
+    async fn records_waiting(&mut self, tracker: &str, now: Time, limit: u32) -> Got<Vec<WaitingRecord>>;
+    /// All changes of a record that wait (due or not), oldest first.
+    async fn changes(&mut self, tracker: &str, entity_type: &str, key: &str) -> Got<Vec<Change>>;
+    /// All changes of many records, oldest first: one statement for a batch.
+    async fn changes_of(&mut self, tracker: &str, records: &[WaitingRecord]) -> Got<Vec<Change>>;
+    /// Ends changes (their outcome goes to the history beside).
+    async fn end_changes(&mut self, ids: &[i64]) -> Got<()>;
+    /// Moves changes to later.
+    async fn delay_changes(&mut self, ids: &[i64], due_at: Time) -> Got<()>;
+    /// When the next change of a tracker falls due.
+    async fn next_change_due(&mut self, tracker: &str) -> Got<Option<Time>>;
+    /// How many changes of a tracker wait.
+    async fn count_changes(&mut self, tracker: &str) -> Got<u64>;
+
+    // Twins.
+
+    /// By id.
+    async fn twin(&mut self, connection: ConnectionId, id: TwinId) -> Got<Option<Twin>>;
+    /// By id alone (the API).
+    async fn twin_by_id(&mut self, id: TwinId) -> Got<Option<Twin>>;
+    /// Many, in no order.
+    async fn twins_by_ids(&mut self, connection: ConnectionId, ids: &[TwinId]) -> Got<Vec<Twin>>;
+    /// All twins of a record here, on every connection.
+    async fn twins_of_record(&mut self, tracker: &str, entity_type: &str, key: &str) -> Got<Vec<Twin>>;
+    /// All twins of many records, of one type.
+    async fn twins_of_records(&mut self, tracker: &str, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>>;
+    /// The twins whose remote record is this.
+    async fn twins_of_remote(&mut self, connection: ConnectionId, entity_type: &str, key: &str) -> Got<Vec<Twin>>;
+    /// Inserts or replaces; tells the stream.
+    async fn put_twin(&mut self, twin: &Twin) -> Got<()>;
+    /// A page, newest change first.
+    async fn list_twins(&mut self, filter: &TwinFilter, page: &Page) -> Got<Paged<Twin>>;
+    /// Ids of all twins of a connection that are not stopped.
+    async fn twin_ids(&mut self, connection: ConnectionId) -> Got<Vec<TwinId>>;
+    /// Twins with a create under way (kept as `memory.pending_write` without a key) into this tracker and type.
+    async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<TwinId>>;
+    /// Entity types of records here that have twins or triggers on connections of this tracker.
+    async fn synced_types(&mut self, tracker: &str) -> Got<Vec<String>>;
+
+    // Outbox.
+
+    /// Hands something over. A draft of the same twin and kind that has no number yet is replaced, except that a sync
+    /// keeps the union of `changed` with the earlier times, and the id of the one that waited. Wakes the connection.
+    async fn put_draft(&mut self, draft: &Draft) -> Got<()>;
+    /// The draft of this twin and kind that has no number yet.
+    async fn draft(&mut self, connection: ConnectionId, twin: TwinId, kind: &str) -> Got<Option<Draft>>;
+    /// Gives the next numbers to at most this many waiting drafts, oldest first, of at most this many bytes together
+    /// (always one), and keeps their bytes. Updates the link state's `out_n` and `out_id`.
+    async fn number_drafts(&mut self, connection: ConnectionId, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>>;
+    /// Numbered events of the present epoch from this number on.
+    async fn numbered_from(&mut self, connection: ConnectionId, n: u64, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>>;
+    /// Id of a numbered event of the present epoch, while it is kept.
+    async fn numbered_id(&mut self, connection: ConnectionId, n: u64) -> Got<Option<EventId>>;
+    /// Replaces a numbered event's bytes by an empty one (it cannot pass alone).
+    async fn empty_numbered(&mut self, connection: ConnectionId, n: u64, json: &str) -> Got<()>;
+    /// The peer has stored everything up to this number. Updates the link state's `acked`.
+    async fn acknowledge(&mut self, connection: ConnectionId, n: u64, at: Time) -> Got<()>;
+    /// Sync events of a twin that the peer had not applied: without number or above `seen`.
+    async fn unseen(&mut self, connection: ConnectionId, twin: TwinId, seen: u64) -> Got<Vec<Unseen>>;
+    /// Forgets acknowledged events from before this moment that the peer has applied or that are no sync events; after
+    /// 30 days all.
+    async fn forget_acknowledged(&mut self, before: Time) -> Got<u64>;
+    /// Drops all outgoing events, numbered or not (a new epoch begins).
+    async fn clear_outbox(&mut self, connection: ConnectionId) -> Got<()>;
+
+    // Inbox.
+
+    /// Stores events of the other side, which follow the cursor without a gap. Wakes the tracker's workers.
+    async fn add_arrived(&mut self, tracker: &str, events: &[Arrived]) -> Got<()>;
+    /// Twins with events that wait on active connections of a tracker, parked and resting ones left out, oldest first.
+    async fn twins_waiting(&mut self, tracker: &str, limit: u32) -> Got<Vec<WaitingTwin>>;
+    /// All waiting events of a twin, in order.
+    async fn arrived(&mut self, connection: ConnectionId, twin: Option<TwinId>) -> Got<Vec<Arrived>>;
+    /// Ends events (their outcome goes to the history beside).
+    async fn end_arrived(&mut self, rows: &[i64]) -> Got<()>;
+    /// Drops what was stored and not applied (a new epoch begins).
+    async fn clear_inbox(&mut self, connection: ConnectionId) -> Got<()>;
+    /// Holds back a twin's events until this moment (`None`: until released); a parked twin's events rest.
+    async fn rest_arrived(&mut self, connection: ConnectionId, twin: TwinId, until: Option<Time>) -> Got<()>;
+    /// Lets a twin's events go on.
+    async fn release_arrived(&mut self, connection: ConnectionId, twin: TwinId) -> Got<()>;
+
+    // History.
+
+    /// Adds lines.
+    async fn add_history(&mut self, lines: &[HistoryLine]) -> Got<()>;
+    /// A twin's, newest first.
+    async fn history_of_twin(&mut self, twin: TwinId, page: &Page) -> Got<Paged<HistoryLine>>;
+    /// A record's, with or without twins, newest first.
+    async fn history_of_record(&mut self, tracker: &str, entity_type: &str, key: &str, page: &Page) -> Got<Paged<HistoryLine>>;
+    /// Median and 95th percentile of `took_ms` of what was sent and applied on a connection since a moment.
+    async fn latency(&mut self, connection: ConnectionId, since: Time) -> Got<Option<(i64, i64)>>;
+    /// Forgets lines from before this moment.
+    async fn forget_history(&mut self, before: Time) -> Got<u64>;
+    /// Forgets notice ids from before this moment.
+    async fn forget_notices(&mut self, before: Time) -> Got<u64>;
+
+    // Errors.
+
+    /// By id.
+    async fn error(&mut self, id: ErrorId) -> Got<Option<ErrorRecord>>;
+    /// The open one of a twin.
+    async fn error_of_twin(&mut self, twin: TwinId) -> Got<Option<ErrorRecord>>;
+    /// The open one of a connection, tracker (by `subject`) or node with this code.
+    async fn error_of(&mut self, subject: &str, code: &str) -> Got<Option<ErrorRecord>>;
+    /// Opens or replaces (same id); tells the stream.
+    async fn put_error(&mut self, error: &ErrorRecord) -> Got<()>;
+    /// Closes; tells the stream. False where it was not open.
+    async fn close_error(&mut self, id: ErrorId) -> Got<bool>;
+    /// A page, newest first.
+    async fn list_errors(&mut self, filter: &ErrorFilter, page: &Page) -> Got<Paged<ErrorRecord>>;
+    /// Twin errors whose next attempt is due.
+    async fn errors_due(&mut self, now: Time, limit: u32) -> Got<Vec<ErrorRecord>>;
+    /// When the next falls due.
+    async fn next_error_due(&mut self) -> Got<Option<Time>>;
+
+    // Tokens, idempotency, audit.
+
+    /// By the hash of its secret.
+    async fn token_by_hash(&mut self, hash: &[u8; 32]) -> Got<Option<Token>>;
+    /// All, by making.
+    async fn tokens(&mut self) -> Got<Vec<Token>>;
+    /// A new one.
+    async fn insert_token(&mut self, token: &Token) -> Got<()>;
+    /// Removes; false where there was none.
+    async fn delete_token(&mut self, id: TokenId) -> Got<bool>;
+    /// The saved answer under a caller's key.
+    async fn saved_answer(&mut self, caller: &str, key: &str) -> Got<Option<SavedAnswer>>;
+    /// Saves or replaces.
+    async fn save_answer(&mut self, caller: &str, key: &str, answer: &SavedAnswer) -> Got<()>;
+    /// Forgets one (the first request failed: the next may try).
+    async fn forget_answer(&mut self, caller: &str, key: &str) -> Got<()>;
+    /// Forgets those from before this moment.
+    async fn forget_answers(&mut self, before: Time) -> Got<u64>;
+    /// Adds a line.
+    async fn add_audit(&mut self, line: &AuditLine) -> Got<()>;
+    /// A page, newest first.
+    async fn list_audit(&mut self, page: &Page) -> Got<Paged<AuditLine>>;
+}
+
+/// An event with its number as it will travel.
+pub fn numbered(draft: &Draft, n: u64) -> Event {
+    Event {
+        n,
+        id: draft.id,
+        twin: draft.twin,
+        seen: draft.seen,
+        at: draft.at,
+        correlation: draft.correlation,
+        body: draft.body.clone(),
+    }
+}
