@@ -6,6 +6,7 @@
 use std::{
     ffi::OsString,
     io,
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::Stdio,
     sync::{
@@ -30,6 +31,9 @@ use crate::domain::rule::{EntityView, RuleEngine, RuleError, RuleInput, RuleOutp
 const MAX_WAITING: usize = 1000;
 /// A child that was busy this long in all is replaced, before its own processor limit ends it in the middle of a run.
 const MAX_BUSY: Duration = Duration::from_secs(30);
+
+/// How long a worker whose line broke may take to be gone.
+const MAX_DYING: Duration = Duration::from_secs(1);
 
 /// How rules are run.
 #[derive(Clone, Debug)]
@@ -62,9 +66,29 @@ impl Line {
         Self { to: Box::new(to), from: BufReader::with_capacity(1 << 16, Box::new(from)), child, busy: Duration::ZERO }
     }
 
+    /// The worker's process, where it is one that lives.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
     /// It may have been ended by somebody while it was idle; that is no rule's fault.
     fn alive(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Why a line broke in the middle of a run. A signal means that the system ended the worker or that the engine crashed,
+    /// and it is memory that does that; a worker that leaves by itself was not one, or could not confine itself.
+    async fn fate(&mut self, error: &io::Error) -> RuleError {
+        let Some(child) = self.child.as_mut() else {
+            return RuleError::Engine(format!("the worker cannot be reached: {error}"));
+        };
+        match tokio::time::timeout(MAX_DYING, child.wait()).await {
+            Ok(Ok(status)) if status.signal().is_some() => {
+                RuleError::Limit(format!("its worker was ended ({status}), most likely for want of memory"))
+            }
+            Ok(Ok(status)) => RuleError::Engine(format!("the worker left in the middle of the run ({status})")),
+            _ => RuleError::Engine(format!("the worker cannot be reached: {error}")),
+        }
     }
 
     async fn ask(&mut self, job: &[u8]) -> io::Result<Vec<u8>> {
@@ -176,7 +200,7 @@ impl<S: Spawn> Pool<S> {
         line.busy += started.elapsed();
         let result = match answered {
             Ok(Ok(bytes)) => read(&bytes, id),
-            Ok(Err(error)) => Err(died(&error)),
+            Ok(Err(error)) => Err(line.fate(&error).await),
             Err(_) => {
                 Err(RuleError::Limit(format!("it ran longer than {} ms and had to be killed", (inner.wall * 2).as_millis())))
             }
@@ -247,16 +271,6 @@ fn read(bytes: &[u8], id: u64) -> Result<Answer, RuleError> {
             Err(RuleError::Engine(format!("the worker's answer is not one: {error}")))
         }
         Err(error) => Err(RuleError::Engine(format!("the worker's answer is not JSON: {error}"))),
-    }
-}
-
-/// A worker that ends in the middle of a run was ended by the system or crashed in the engine, and memory is what does that.
-fn died(error: &io::Error) -> RuleError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-            RuleError::Limit("its worker ended in the middle of the run, most likely for want of memory".to_owned())
-        }
-        _ => RuleError::Engine(format!("the worker cannot be reached: {error}")),
     }
 }
 

@@ -10,10 +10,12 @@ use std::{
         unix::net::UnixStream,
     },
     process::Stdio,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use proptest::prelude::*;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -342,8 +344,35 @@ async fn a_child_that_fails_is_told_apart() {
     assert!(matches!(&killed, Err(RuleError::Limit(what)) if what.contains("killed")), "{killed:?}");
     let echo = program("/bin/cat", &[]).run("", &input).await;
     assert!(matches!(echo, Err(RuleError::Engine(_))), "{echo:?}");
-    let died = program("/bin/sh", &["-c", "head -c 4 > /dev/null"]).run("", &input).await;
-    assert!(matches!(&died, Err(RuleError::Limit(what)) if what.contains("memory")), "{died:?}");
+    let crashed = program("/bin/sh", &["-c", "head -c 4 > /dev/null; kill -SEGV $$"]).run("", &input).await;
+    assert!(matches!(&crashed, Err(RuleError::Limit(what)) if what.contains("memory")), "{crashed:?}");
+    let left = program("/bin/sh", &["-c", "head -c 4 > /dev/null; exit 3"]).run("", &input).await;
+    assert!(matches!(&left, Err(RuleError::Engine(what)) if what.contains("exit status: 3")), "{left:?}");
+}
+
+/// Starts children and remembers who they are.
+#[derive(Clone, Default)]
+struct Watched(Arc<Mutex<Vec<i32>>>);
+
+impl Spawn for Watched {
+    fn spawn(&self) -> io::Result<Line> {
+        let line = Children.spawn()?;
+        self.0.lock().unwrap().extend(line.id().and_then(|id| i32::try_from(id).ok()));
+        Ok(line)
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_was_ended_while_idle_is_no_rules_fault() {
+    let watched = Watched::default();
+    let pool = Pool::with(watched.clone(), 1, Duration::from_secs(5));
+    let input = outgoing(json!({}));
+    pool.run("", &input).await.expect("runs");
+    let id = Pid::from_raw(watched.0.lock().unwrap()[0]).expect("a process");
+    kill_process(id, Signal::KILL).expect("our own child");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    pool.run("", &input).await.expect("runs in another");
+    assert_eq!(watched.0.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]

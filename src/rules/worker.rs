@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     protocol::{self, Answer, Order, Verdict},
@@ -27,11 +27,20 @@ pub fn main() -> io::Result<()> {
 
 /// Lowers this process's limits for good: address space, processor time, open files; no core dumps.
 pub(super) fn confine() -> io::Result<()> {
-    for (resource, most) in
-        [(Resource::Core, 0), (Resource::As, ADDRESS_SPACE), (Resource::Cpu, CPU_SECONDS), (Resource::Nofile, OPEN_FILES)]
-    {
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    lower(Resource::Core, 0)?;
+    lower(Resource::Cpu, CPU_SECONDS)?;
+    lower(Resource::Nofile, OPEN_FILES)?;
+    // Other systems may refuse this for a running program; the engine's own limit of memory holds there too.
+    if cfg!(target_os = "linux") {
+        lower(Resource::As, ADDRESS_SPACE)?;
     }
+    Ok(())
+}
+
+fn lower(resource: Resource, most: u64) -> io::Result<()> {
+    // Whoever started the node may have set less, and more than that is refused.
+    let most = getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));
+    setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     Ok(())
 }
 
