@@ -72,25 +72,47 @@ pub fn parse_hook(
         return Err(HookError::TooLarge(body.len()));
     }
     let mut message: Fields = serde_json::from_slice(body).map_err(|error| HookError::Json(error.to_string()))?;
-    let deleted = match text(&message, "type", "type")? {
-        Some("entity.created" | "entity.updated") => false,
-        Some("entity.deleted") => true,
-        Some(other) => {
-            let other = answer::clean_text(other.as_bytes());
-            return Err(wrong("type", format!("is `{other}`; expected entity.created, entity.updated or entity.deleted")));
-        }
-        None => return Err(wrong("type", "is missing")),
-    };
-    let stamp = text(&message, "timestamp", "timestamp")?.map(str::parse::<Time>).transpose();
-    let stamp = stamp.map_err(|problem| wrong("timestamp", format!("is no time: {}", answer::clean_text(problem.as_bytes()))))?;
+    let deleted = deleted(&message)?;
+    let stamp = stamp(&message)?;
     let mut data = match message.remove("data") {
         Some(Value::Object(data)) => data,
         Some(_) => return Err(wrong("data", "must be an object")),
         None => return Err(wrong("data", "is missing")),
     };
-    let entity_type = entity_type(&data)?;
-    let key = key(&data)?;
-    let url = text(&data, "url", "data.url")?
+    let content = content(&mut data, deleted, stamp)?;
+    Ok(NewChange {
+        tracker: tracker.to_owned(),
+        entity_type: entity_type(&data)?,
+        key: key(&data)?,
+        source: Source::Webhook,
+        notice_id: Some(notice_id.to_owned()),
+        connection: None,
+        content: Some(content),
+        received_at,
+        due_at: received_at,
+        correlation: CorrelationId(clock.id()),
+    })
+}
+
+fn deleted(message: &Fields) -> Result<bool, HookError> {
+    match text(message, "type", "type")? {
+        Some("entity.created" | "entity.updated") => Ok(false),
+        Some("entity.deleted") => Ok(true),
+        Some(other) => {
+            let other = answer::clean_text(other.as_bytes());
+            Err(wrong("type", format!("is `{other}`; expected entity.created, entity.updated or entity.deleted")))
+        }
+        None => Err(wrong("type", "is missing")),
+    }
+}
+
+fn stamp(message: &Fields) -> Result<Option<Time>, HookError> {
+    let stamp = text(message, "timestamp", "timestamp")?.map(str::parse).transpose();
+    stamp.map_err(|problem: String| wrong("timestamp", format!("is no time: {}", answer::clean_text(problem.as_bytes()))))
+}
+
+fn content(data: &mut Fields, deleted: bool, stamp: Option<Time>) -> Result<Content, HookError> {
+    let url = text(data, "url", "data.url")?
         .map(|url| answer::shown_url(url).ok_or_else(|| wrong("data.url", "must be an http:// or https:// address")))
         .transpose()?;
     let partial = match data.get("partial") {
@@ -107,22 +129,10 @@ pub fn parse_hook(
     let whole = told.is_some() && !partial && !deleted;
     let fields = told.unwrap_or_default();
     match replica::check(&fields) {
-        Err(TooBig::Depth(depth)) => return Err(HookError::TooDeep(depth)),
-        Err(TooBig::Bytes(bytes)) => return Err(HookError::TooLarge(bytes)),
-        Ok(()) => {}
+        Err(TooBig::Depth(depth)) => Err(HookError::TooDeep(depth)),
+        Err(TooBig::Bytes(bytes)) => Err(HookError::TooLarge(bytes)),
+        Ok(()) => Ok(Content { fields, whole, deleted, url, stamp, editor: None }),
     }
-    Ok(NewChange {
-        tracker: tracker.to_owned(),
-        entity_type,
-        key,
-        source: Source::Webhook,
-        notice_id: Some(notice_id.to_owned()),
-        connection: None,
-        content: Some(Content { fields, whole, deleted, url, stamp, editor: None }),
-        received_at,
-        due_at: received_at,
-        correlation: CorrelationId(clock.id()),
-    })
 }
 
 fn text<'a>(object: &'a Fields, name: &str, member: &'static str) -> Result<Option<&'a str>, HookError> {
@@ -150,3 +160,7 @@ fn key(data: &Fields) -> Result<String, HookError> {
         Some(_) => Err(wrong("data.key", "must be a text")),
     }
 }
+
+#[cfg(test)]
+#[path = "hook_tests.rs"]
+mod tests;

@@ -153,59 +153,46 @@ fn no_receipt(what: &str, status: StatusCode) -> TrackerError {
 
 /// What an answer that is no yes means.
 pub(super) fn refusal(answer: &Answer) -> TrackerError {
-    let status = answer.status;
-    let number = status.as_u16();
+    let number = answer.status.as_u16();
     let text = answer.text();
-    let told = if text.is_empty() { format!("HTTP {number}") } else { format!("HTTP {number}: {text}") };
-    let error = |fault, retry, title: &str, advice: &str| TrackerError {
+    let pause = answer::retry_after(&answer.headers, answer.now);
+    let (fault, retry, title, advice) = meaning(number, Retry::Soon(pause));
+    TrackerError {
         fault,
         retry,
-        code: number.to_string(),
+        code: if number == 410 { "gone".to_owned() } else { number.to_string() },
         title: title.to_owned(),
-        detail: told.clone(),
+        detail: if text.is_empty() { format!("HTTP {number}") } else { format!("HTTP {number}: {text}") },
         advice: advice.to_owned(),
-        in_doubt: false,
-    };
-    let pause = answer::retry_after(&answer.headers, answer.now);
-    match number {
-        410 => TrackerError {
-            code: "gone".to_owned(),
-            ..error(Fault::Record, Retry::Newer, "The record is gone", "Nothing: the twin ends, the other record stays.")
-        },
-        429 => error(
-            Fault::Network,
-            Retry::Soon(pause),
-            "The tracker asks for a pause",
-            "Nothing: the node waits as long as it was asked to.",
-        ),
-        407 => error(
+        in_doubt: matches!(number, 408 | 500..),
+    }
+}
+
+/// Fault, what a repeat would do, title and advice. `soon` holds the pause that was asked for.
+fn meaning(status: u16, soon: Retry) -> (Fault, Retry, &'static str, &'static str) {
+    match status {
+        410 => (Fault::Record, Retry::Newer, "The record is gone", "Nothing: the twin ends, the other record stays."),
+        429 => (Fault::Network, soon, "The tracker asks for a pause", "Nothing: the node waits as long as it was asked to."),
+        407 => (Fault::Configuration, soon, "The proxy asks for a login", "Set the user name and password in `proxy`."),
+        300..=399 => (
             Fault::Configuration,
-            Retry::Soon(None),
-            "The proxy asks for a login",
-            "Set the user name and password in `proxy`.",
-        ),
-        300..=399 => error(
-            Fault::Configuration,
-            Retry::Soon(None),
+            soon,
             "The tracker's address redirects",
             "Redirects are not followed: put the address that it leads to into `url` or `read_url`.",
         ),
-        408 | 500.. => TrackerError {
-            in_doubt: true,
-            ..error(
-                Fault::Network,
-                Retry::Soon(pause),
-                "The tracker is not available",
-                "This usually passes by itself; if it stays, look at the receiver's own log.",
-            )
-        },
-        401 | 403 => error(
+        408 | 500.. => (
+            Fault::Network,
+            soon,
+            "The tracker is not available",
+            "This usually passes by itself; if it stays, look at the receiver's own log.",
+        ),
+        401 | 403 => (
             Fault::Record,
             Retry::Newer,
             "The tracker refused the message",
             "Check that `secret` is the same on both sides, both clocks are right, and nothing in between asks for a login.",
         ),
-        _ => error(
+        _ => (
             Fault::Record,
             Retry::Newer,
             "The tracker refused the record",
