@@ -12,6 +12,7 @@
 //! To add a noun: its table in `migrations/`, its methods on [`Tx`], and a behaviour test in `tests` beside this file,
 //! written against the trait. SQL stays in `sqlite`.
 
+pub mod keyfile;
 mod leases;
 pub mod rows;
 mod sqlite;
