@@ -19,6 +19,9 @@ mod sqlite;
 mod tx;
 mod wakes;
 
+#[cfg(test)]
+mod tests;
+
 use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
