@@ -58,17 +58,20 @@ fn create(data_dir: &Path, path: &Path, clock: &dyn Clock) -> Result<[u8; 32], S
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(told)?;
     let mut key = [0u8; 32];
     clock.random(&mut key);
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => file,
-        // Another process was first: its key counts.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return load(path)?.ok_or_else(|| told(error));
-        }
-        Err(error) => return Err(told(error)),
-    };
+    // Written whole beside its place and linked there: a power cut leaves a key or none, never half of one.
+    let draft = data_dir.join(format!("{NAME}.{}", clock.id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(told)?;
     file.write_all(format!("{}\n", base64url(&key)).as_bytes()).map_err(told)?;
-    // The key must outlive a power cut as surely as what it seals: the file, and its name in the folder.
     file.sync_all().map_err(told)?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft).map_err(told)?;
+    match linked {
+        Ok(()) => {}
+        // Another process was first: its key counts.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return load(path)?.ok_or_else(|| told(error)),
+        Err(error) => return Err(told(error)),
+    }
+    // Its name must outlive a power cut as surely as what it seals.
     File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(told)?;
     Ok(key)
 }

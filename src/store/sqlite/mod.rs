@@ -21,6 +21,8 @@ mod inbox;
 mod joining;
 mod outbox;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod twins;
 mod tx;
 mod writer;
