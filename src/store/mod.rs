@@ -12,11 +12,15 @@
 //! To add a noun: its table in `migrations/`, its methods on [`Tx`], and a behaviour test in `tests` beside this file,
 //! written against the trait. SQL stays in `sqlite`.
 
+pub mod keyfile;
 mod leases;
 pub mod rows;
 mod sqlite;
 mod tx;
 mod wakes;
+
+#[cfg(test)]
+mod tests;
 
 use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
