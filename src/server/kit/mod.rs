@@ -1,0 +1,3 @@
+//! What every door shares.
+
+pub mod settings;
