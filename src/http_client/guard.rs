@@ -58,7 +58,8 @@ pub fn check_url(url: &Url, guard: &Guard) -> Result<(), Blocked> {
         Host::Ipv4(ip) => judge(&shown, &[ip.into()], allow, plain),
         Host::Ipv6(ip) => judge(&shown, &[ip.into()], allow, plain),
         Host::Domain(name) => {
-            check_name(name, allow).and_then(|()| if plain && allow.is_empty() { Err(Blocked::Plain(shown)) } else { Ok(()) })
+            check_name(name, allow)?;
+            if plain && allow.is_empty() { Err(Blocked::Plain(shown)) } else { Ok(()) }
         }
     }
 }
@@ -112,7 +113,11 @@ fn v6_inside(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
     let global = a & 0xe000 == 0x2000;
     // IETF assignments with Teredo, ORCHID and benchmarking; documentation, old and new.
-    let special = a == 0x2001 && b < 0x0200 || (a == 0x2001 && b == 0x0db8) || (a == 0x3fff && b < 0x1000);
+    let special = match a {
+        0x2001 => b < 0x0200 || b == 0x0db8,
+        0x3fff => b < 0x1000,
+        _ => false,
+    };
     !global || special
 }
 
