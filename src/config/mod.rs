@@ -36,7 +36,7 @@ pub use self::{
 use self::{section::Reader, source::Source};
 use crate::{
     http_client::Network,
-    server::{ApiSettings, NodeSettings},
+    server::kit::settings::{ApiSettings, NodeSettings},
 };
 
 /// Sections of the file.

@@ -135,19 +135,34 @@ impl Source {
     fn resolve(&self, table: &mut Table, path: &mut Vec<String>, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
         for (key, value) in table.iter_mut() {
             path.push(key.clone());
-            if let Value::Table(inner) = value {
-                let reference = if is_secret(key) { reference(inner) } else { None };
-                match reference.map(|reference| reference.fetch(env)) {
-                    None => self.resolve(inner, path, env, problems),
-                    Some(fetched) => {
-                        *value = Value::String(fetched.unwrap_or_else(|message| {
-                            problems.push(self.problem(path, message));
-                            String::new()
-                        }));
-                    }
+            match value {
+                Value::Array(items) if is_secret(key) => {
+                    items.iter_mut().for_each(|item| self.resolve_one(item, path, env, problems));
                 }
+                _ if is_secret(key) => self.resolve_one(value, path, env, problems),
+                Value::Table(inner) => self.resolve(inner, path, env, problems),
+                _ => {}
             }
             path.pop();
+        }
+    }
+
+    fn resolve_one(
+        &self,
+        value: &mut Value,
+        path: &mut Vec<String>,
+        env: &BTreeMap<String, String>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let Value::Table(inner) = value else { return };
+        match reference(inner).map(|reference| reference.fetch(env)) {
+            None => self.resolve(inner, path, env, problems),
+            Some(fetched) => {
+                *value = Value::String(fetched.unwrap_or_else(|message| {
+                    problems.push(self.problem(path, message));
+                    String::new()
+                }));
+            }
         }
     }
 }
@@ -204,7 +219,7 @@ fn value_of(raw: &str, secret: bool) -> Value {
     let parsed = toml::from_str::<Table>(&format!("value = {raw}")).ok().filter(|table| table.len() == 1);
     match parsed.and_then(|mut table| table.remove("value")) {
         Some(Value::Datetime(_)) | None => Value::String(raw.to_owned()),
-        Some(Value::Table(table)) => Value::Table(table),
+        Some(value @ (Value::Table(_) | Value::Array(_))) => value,
         Some(_) if secret => Value::String(raw.to_owned()),
         Some(value) => value,
     }
