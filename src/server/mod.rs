@@ -1,1 +1,5 @@
 //! Assembly of the doors.
+
+pub mod kit;
+
+pub use kit::settings::{ApiSettings, NodeSettings, TlsSettings};
