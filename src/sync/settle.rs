@@ -19,7 +19,7 @@ use crate::{
 const PARKED: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) };
 const HOURLY: Duration = Duration::from_secs(3600);
 /// A change that waits for a person, or for a newer one.
-pub(super) const NEVER: Time = Time(i64::MAX);
+pub(super) const NEVER: Time = Time(i64::MAX - 1);
 
 /// Why a twin is held up.
 #[derive(Debug, Clone, PartialEq, Eq)]
