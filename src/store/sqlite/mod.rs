@@ -10,15 +10,17 @@
 //! statements would be committed one by one.
 //!
 //! To add a noun: its table in a new migration (listed in [`MIGRATIONS`]), its functions in a file here, and a line for
-//! each in [`tx`].
+//! each in [`methods`].
 
 mod admin;
 mod changes;
+mod columns;
 mod connections;
 mod errors;
 mod history;
 mod inbox;
 mod joining;
+mod methods;
 mod outbox;
 mod settings;
 #[cfg(test)]
