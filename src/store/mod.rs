@@ -115,7 +115,7 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut dyn Tx) -> Work<'t, T> + Send + 'static,
     {
-        let (job, answer) = Closure::new(work);
+        let (job, answer) = Closure::boxed(work);
         self.backend.write(name, job).await;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -126,7 +126,7 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut dyn Tx) -> Work<'t, T> + Send + 'static,
     {
-        let (job, answer) = Closure::new(work);
+        let (job, answer) = Closure::boxed(work);
         self.backend.read(name, job).await;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -168,7 +168,7 @@ where
     T: Send + 'static,
     F: for<'t> FnOnce(&'t mut dyn Tx) -> Work<'t, T> + Send + 'static,
 {
-    fn new(work: F) -> (Box<dyn Job>, tokio::sync::oneshot::Receiver<Result<T, StoreError>>) {
+    fn boxed(work: F) -> (Box<dyn Job>, tokio::sync::oneshot::Receiver<Result<T, StoreError>>) {
         let (answer, receive) = tokio::sync::oneshot::channel();
         (Box::new(Self { work: Some(work), value: None, answer }), receive)
     }

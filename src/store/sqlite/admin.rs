@@ -3,8 +3,9 @@
 use sqlx::{query, sqlite::SqliteRow};
 
 use super::{
+    columns::{col, from_json, json, page_rows, paged, parsed, parsed_opt, time, time_opt, to_json},
     history::row_place,
-    tx::{Got, SqliteTx, col, from_json, json, page_rows, paged, parsed, parsed_opt, time, time_opt, to_json},
+    tx::{Got, SqliteTx},
 };
 use crate::{
     clock::Time,

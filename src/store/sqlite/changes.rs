@@ -8,7 +8,10 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use sqlx::{query, sqlite::SqliteRow};
 
-use super::tx::{Got, SqliteTx, col, count, from_json, parsed_opt, time, time_opt, to_json};
+use super::{
+    columns::{col, count, from_json, parsed_opt, time, time_opt, to_json},
+    tx::{Got, SqliteTx},
+};
 use crate::{
     clock::Time,
     domain::{

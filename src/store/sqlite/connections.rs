@@ -2,7 +2,10 @@
 
 use sqlx::{query, sqlite::SqliteRow};
 
-use super::tx::{Got, SqliteTx, col, count, json, parsed_opt, signed, time_opt, to_json, word};
+use super::{
+    columns::{col, count, json, parsed_opt, signed, time_opt, to_json, word},
+    tx::{Got, SqliteTx},
+};
 use crate::{
     domain::{connection::Connection, ids::ConnectionId, rule::RulePair},
     store::{

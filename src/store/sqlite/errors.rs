@@ -2,7 +2,10 @@
 
 use sqlx::{QueryBuilder, Sqlite, query, sqlite::SqliteRow};
 
-use super::tx::{Got, SqliteTx, col, json, list, page_rows, paged, place, time_opt, to_json, word};
+use super::{
+    columns::{col, json, list, page_rows, paged, place, time_opt, to_json, word},
+    tx::{Got, SqliteTx},
+};
 use crate::{
     clock::Time,
     domain::{

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{query, sqlite::SqliteRow};
 
-use super::tx::{Got, SqliteTx, col, from_json, page_rows, paged, parsed, parsed_opt, place, time, to_json};
+use super::{
+    columns::{col, from_json, page_rows, paged, parsed, parsed_opt, place, time, to_json},
+    tx::{Got, SqliteTx},
+};
 use crate::{
     clock::Time,
     domain::{

@@ -2,7 +2,10 @@
 
 use sqlx::{query, sqlite::SqliteRow};
 
-use super::tx::{Got, SqliteTx, col, count, parsed, parsed_opt, signed, time, to_json};
+use super::{
+    columns::{col, count, parsed, parsed_opt, signed, time, to_json},
+    tx::{Got, SqliteTx},
+};
 use crate::{
     clock::Time,
     domain::ids::{ConnectionId, TwinId},

@@ -2,7 +2,10 @@
 
 use sqlx::{query, sqlite::SqliteRow};
 
-use super::tx::{Got, SqliteTx, col, json, parsed, time, to_json};
+use super::{
+    columns::{col, json, parsed, time, to_json},
+    tx::{Got, SqliteTx},
+};
 use crate::{
     clock::Time,
     domain::{

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::{query, sqlite::SqliteRow};
 
-use super::tx::{Got, SqliteTx, col, count, from_json, json, parsed, parsed_opt, signed, time, to_json};
+use super::{
+    columns::{col, count, from_json, json, parsed, parsed_opt, signed, time, to_json},
+    tx::{Got, SqliteTx},
+};
 use crate::{
     clock::Time,
     domain::{

@@ -2,7 +2,10 @@
 
 use sqlx::query;
 
-use super::tx::{Got, SqliteTx, col, from_json, to_json};
+use super::{
+    columns::{col, from_json, to_json},
+    tx::{Got, SqliteTx},
+};
 use crate::{
     secret::{Place, Secret},
     store::rows::TrackerState,

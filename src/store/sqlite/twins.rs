@@ -2,8 +2,9 @@
 
 use sqlx::{QueryBuilder, Sqlite, query, sqlite::SqliteRow};
 
-use super::tx::{
-    Got, SqliteTx, col, count, from_json, json, list, page_rows, paged, parsed, place, signed, time, time_opt, to_json, word,
+use super::{
+    columns::{col, count, from_json, json, list, page_rows, paged, parsed, place, signed, time, time_opt, to_json, word},
+    tx::{Got, SqliteTx},
 };
 use crate::{
     domain::{
