@@ -1,0 +1,1 @@
+//! The org over HTTP, with a bare client.
