@@ -195,3 +195,20 @@ impl Resolve for Guarded {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_inside_address_among_many_refuses_the_name() {
+        let addresses = ["8.8.8.8", "1.1.1.1", "10.0.0.1"].map(|text| text.parse().expect("an address"));
+        let allow = ["10.0.0.0/8".parse().expect("a network")];
+        let blocked = judge("node.example", &addresses, &[], false).expect_err("refused");
+        assert_eq!(blocked, Blocked::Inside("node.example".to_owned()));
+        assert!(!blocked.to_string().contains("10.0.0.1") && blocked.to_string().contains("allow_addresses"));
+        assert_eq!(judge("node.example", &addresses, &allow, false), Ok(()));
+        assert_eq!(judge("node.example", &addresses, &allow, true), Err(Blocked::Plain("node.example".to_owned())));
+        assert_eq!(judge("node.example", &addresses[2..], &allow, true), Ok(()));
+    }
+}

@@ -64,6 +64,17 @@ pub struct Trouble {
     pub in_doubt: bool,
 }
 
+impl From<Blocked> for Trouble {
+    fn from(blocked: Blocked) -> Self {
+        Self {
+            kind: Kind::Blocked,
+            what: blocked.to_string(),
+            advice: "Use an https:// address on the open internet, or extend `[link] allow_addresses`.".to_owned(),
+            in_doubt: false,
+        }
+    }
+}
+
 /// Puts a client's error into words. Never shows more of the address than its host.
 pub fn why(error: &reqwest::Error) -> Trouble {
     let host = error.url().and_then(|url| url.host_str()).map_or_else(|| "the host".to_owned(), |host| format!("`{host}`"));
@@ -71,11 +82,7 @@ pub fn why(error: &reqwest::Error) -> Trouble {
     let not_sent = |kind, what: String, advice: &str| Trouble { kind, what, advice: advice.to_owned(), in_doubt: false };
 
     if let Some(blocked) = find::<Blocked>(&chain) {
-        return not_sent(
-            Kind::Blocked,
-            blocked.to_string(),
-            "Use an address on the open internet, or extend `[link] allow_addresses`.",
-        );
+        return blocked.clone().into();
     }
     if let Some(tls) = find::<rustls::Error>(&chain) {
         return tls_trouble(tls, &host, error.is_connect());
