@@ -1,0 +1,1 @@
+//! A simple tracker that speaks the `webhook` contract.
