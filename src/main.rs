@@ -1,1 +1,3 @@
+//! Chooses the command.
+
 fn main() {}

@@ -237,3 +237,11 @@ pub(super) async fn forget_acknowledged(tx: &mut SqliteTx<'_>, before: Time) -> 
 pub(super) async fn clear_outbox(tx: &mut SqliteTx<'_>, connection: ConnectionId) -> Got<()> {
     tx.run(query("DELETE FROM outbox WHERE connection_id = $1").bind(connection.to_string())).await.map(drop)
 }
+
+pub(super) async fn number_of(tx: &mut SqliteTx<'_>, connection: ConnectionId, id: EventId) -> Got<Option<Option<u64>>> {
+    let sql = "SELECT n FROM outbox WHERE connection_id = $1 AND event_id = $2";
+    tx.one(query(sql).bind(connection.to_string()).bind(id.to_string()), |row| {
+        Ok(col::<Option<i64>>(row, 0)?.map(|n| n.unsigned_abs()))
+    })
+    .await
+}

@@ -163,7 +163,7 @@ async fn a_twin_rests_until_its_time_or_its_release() {
         tx.add_arrived("support", &[event(1, Some(1), 1), event(1, Some(2), 2)]).await?;
         tx.rest_arrived(con(1), tw(1), None).await?;
         tx.rest_arrived(con(1), tw(2), Some(later)).await?;
-        tx.add_arrived("support", &[event(1, Some(1), 3), event(1, Some(2), 4), event(1, Some(3), 5)]).await
+        tx.add_arrived("support", &[event(1, Some(1), 3), event(1, Some(3), 5)]).await
     })
     .expect("stored");
     let twins = |waiting: Vec<WaitingTwin>| waiting.iter().map(|w| w.twin).collect::<Vec<_>>();
@@ -176,4 +176,20 @@ async fn a_twin_rests_until_its_time_or_its_release() {
     let waiting = r!(f.store, tx => tx.twins_waiting("support", 2));
     assert_eq!(twins(waiting.clone()), [Some(tw(1)), Some(tw(2))]);
     assert_eq!(waiting[0].count, 2);
+}
+
+#[tokio::test]
+async fn a_newer_event_ends_a_rest_that_waits_for_no_person() {
+    let f = fresh().await;
+    let later = START.plus(Duration::from_secs(60));
+    w!(f.store, tx => async move {
+        tx.insert_connection(&connection(1, "one")).await?;
+        tx.add_arrived("support", &[event(1, Some(1), 1), event(1, Some(2), 2)]).await?;
+        tx.rest_arrived(con(1), tw(1), None).await?;
+        tx.rest_arrived(con(1), tw(2), Some(later)).await?;
+        tx.add_arrived("support", &[event(1, Some(1), 3), event(1, Some(2), 4)]).await
+    })
+    .expect("stored");
+    let waiting = r!(f.store, tx => tx.twins_waiting("support", 10));
+    assert_eq!(waiting.iter().map(|w| (w.twin, w.count)).collect::<Vec<_>>(), [(Some(tw(2)), 2)]);
 }
