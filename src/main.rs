@@ -1,3 +1,7 @@
-//! Chooses the command.
+//! The program: chooses the command, starts the runtime, tells how it went by its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wicketgate::cli::main(std::env::args_os())
+}

@@ -38,7 +38,7 @@ const MAX_DYING: Duration = Duration::from_secs(1);
 /// How rules are run.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// The program that becomes a worker: our own.
+    /// The program that becomes a worker: our own, by its absolute path (a worker has no `PATH`).
     pub program: PathBuf,
     /// Its arguments: `rule-worker`.
     pub args: Vec<OsString>,
@@ -119,7 +119,6 @@ impl Spawn for Processes {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .env_clear()
-            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

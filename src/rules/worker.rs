@@ -61,6 +61,9 @@ pub(super) fn serve(from: &mut impl Read, to: &mut impl Write) -> io::Result<()>
         if leaving {
             return Ok(());
         }
+        // Making the next engine takes longer than most rules. On a machine whose processors are all taken, the pool would
+        // get to see the answer only after that (measured: 1.0 ms a run in place of 0.4).
+        std::thread::yield_now();
         drop(remains);
         next = Sandbox::new();
     }
