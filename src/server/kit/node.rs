@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Time},
+    domain::rule::RuleEngine,
     lifecycle::Lifecycle,
     link::Link,
     secret::Secret,
@@ -34,6 +35,8 @@ pub struct Parts {
     pub link: Link,
     /// The systems beside this node.
     pub trackers: Trackers,
+    /// What runs rules: the API shows the built-in pair.
+    pub rules: Arc<dyn RuleEngine>,
     /// Doors for outbound messages, by tracker.
     pub salesforce: BTreeMap<String, Arc<dyn SalesforceDoor>>,
     /// Doors for webhooks, by tracker.

@@ -47,6 +47,8 @@ codes! {
     MalformedJson = "malformed_json", 400, "The body is not JSON";
     MalformedRequest = "malformed_request", 400, "The request cannot be read";
     Unauthenticated = "unauthenticated", 401, "A valid token is needed";
+    WrongSignature = "wrong_signature", 401, "The message is not signed by its sender's secret";
+    StaleMessage = "stale_message", 401, "The message's time is too far from ours";
     Forbidden = "forbidden", 403, "The token does not allow this";
     WrongDoorToken = "wrong_door_token", 403, "The token in the address is wrong";
     NotFound = "not_found", 404, "There is no such thing";
