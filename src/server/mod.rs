@@ -1,1 +1,3 @@
-//! Assembly of the doors.
+//! The doors of a node.
+
+pub mod link;
