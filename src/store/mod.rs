@@ -12,11 +12,15 @@
 //! To add a noun: its table in `migrations/`, its methods on [`Tx`], and a behaviour test in `tests` beside this file,
 //! written against the trait. SQL stays in `sqlite`.
 
+pub mod keyfile;
 mod leases;
 pub mod rows;
 mod sqlite;
 mod tx;
 mod wakes;
+
+#[cfg(test)]
+mod tests;
 
 use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
@@ -111,7 +115,7 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut dyn Tx) -> Work<'t, T> + Send + 'static,
     {
-        let (job, answer) = Closure::new(work);
+        let (job, answer) = Closure::boxed(work);
         self.backend.write(name, job).await;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -122,7 +126,7 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut dyn Tx) -> Work<'t, T> + Send + 'static,
     {
-        let (job, answer) = Closure::new(work);
+        let (job, answer) = Closure::boxed(work);
         self.backend.read(name, job).await;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -164,7 +168,7 @@ where
     T: Send + 'static,
     F: for<'t> FnOnce(&'t mut dyn Tx) -> Work<'t, T> + Send + 'static,
 {
-    fn new(work: F) -> (Box<dyn Job>, tokio::sync::oneshot::Receiver<Result<T, StoreError>>) {
+    fn boxed(work: F) -> (Box<dyn Job>, tokio::sync::oneshot::Receiver<Result<T, StoreError>>) {
         let (answer, receive) = tokio::sync::oneshot::channel();
         (Box::new(Self { work: Some(work), value: None, answer }), receive)
     }

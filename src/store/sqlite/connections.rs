@@ -1,0 +1,140 @@
+//! Connections, where their links stand, what waits on them, and their rules.
+
+use sqlx::{query, sqlite::SqliteRow};
+
+use super::{
+    columns::{col, count, json, parsed_opt, signed, time_opt, to_json, word},
+    tx::{Got, SqliteTx},
+};
+use crate::{
+    domain::{connection::Connection, ids::ConnectionId, rule::RulePair},
+    store::{
+        Notice, StoreError, Topic, Tx,
+        rows::{LinkState, Waiting},
+    },
+};
+
+pub(super) async fn connection(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Option<Connection>> {
+    tx.one(query("SELECT body FROM connections WHERE id = $1").bind(id.to_string()), |row| json(row, 0)).await
+}
+
+pub(super) async fn connections(tx: &mut SqliteTx<'_>) -> Got<Vec<Connection>> {
+    tx.each(query("SELECT body FROM connections ORDER BY name"), |row| json(row, 0)).await
+}
+
+pub(super) async fn insert_connection(tx: &mut SqliteTx<'_>, connection: &Connection) -> Got<()> {
+    write(tx, connection, "INSERT INTO connections (id, name, tracker, status, body) VALUES ($1, $2, $3, $4, $5)").await?;
+    tx.wake(Topic::Connections);
+    Ok(())
+}
+
+pub(super) async fn update_connection(tx: &mut SqliteTx<'_>, connection: &Connection) -> Got<()> {
+    write(tx, connection, "UPDATE connections SET name = $2, tracker = $3, status = $4, body = $5 WHERE id = $1").await
+}
+
+async fn write(tx: &mut SqliteTx<'_>, connection: &Connection, sql: &'static str) -> Got<()> {
+    let query = query(sql)
+        .bind(connection.id.to_string())
+        .bind(&connection.name)
+        .bind(&connection.tracker)
+        .bind(word(&connection.status)?)
+        .bind(to_json(connection)?);
+    tx.run(query).await.map_err(|error| match error {
+        StoreError::Taken(_) => StoreError::Taken(format!("a connection named `{}`", connection.name)),
+        error => error,
+    })?;
+    tx.tell(Notice::Connection(connection.id));
+    Ok(())
+}
+
+/// Everything that belongs to a connection, but its history.
+const BELONGINGS: &[&str] = &[
+    "DELETE FROM links WHERE connection_id = $1",
+    "DELETE FROM rules WHERE connection_id = $1",
+    "DELETE FROM invitations WHERE connection_id = $1",
+    "DELETE FROM triggers WHERE connection_id = $1",
+    "DELETE FROM changes WHERE connection_id = $1",
+    "DELETE FROM twins WHERE connection_id = $1",
+    "DELETE FROM outbox WHERE connection_id = $1",
+    "DELETE FROM inbox WHERE connection_id = $1",
+    "DELETE FROM resting WHERE connection_id = $1",
+    "DELETE FROM errors WHERE connection_id = $1",
+    "DELETE FROM connections WHERE id = $1",
+];
+
+pub(super) async fn delete_connection(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<()> {
+    for &sql in BELONGINGS {
+        tx.run(query(sql).bind(id.to_string())).await?;
+    }
+    tx.wake(Topic::Connections);
+    tx.tell(Notice::Connection(id));
+    Ok(())
+}
+
+pub(super) async fn link_state(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<LinkState> {
+    let sql = "SELECT epoch, out_n, out_id, acked, in_n, in_id, epoch_since, resyncing, set_back_here, last_own_epoch,
+        epoch_waits FROM links WHERE connection_id = $1";
+    Ok(tx.one(query(sql).bind(id.to_string()), read_link).await?.unwrap_or_default())
+}
+
+fn read_link(row: &SqliteRow) -> Got<LinkState> {
+    Ok(LinkState {
+        epoch: count(row, 0)?,
+        out_n: count(row, 1)?,
+        out_id: parsed_opt(row, 2)?,
+        acked: count(row, 3)?,
+        in_n: count(row, 4)?,
+        in_id: parsed_opt(row, 5)?,
+        epoch_since: time_opt(row, 6)?,
+        resyncing: col(row, 7)?,
+        set_back_here: col(row, 8)?,
+        last_own_epoch: time_opt(row, 9)?,
+        epoch_waits: col(row, 10)?,
+    })
+}
+
+pub(super) async fn put_link_state(tx: &mut SqliteTx<'_>, id: ConnectionId, state: &LinkState) -> Got<()> {
+    let sql = "INSERT INTO links (connection_id, epoch, out_n, out_id, acked, in_n, in_id, epoch_since, resyncing,
+            set_back_here, last_own_epoch, epoch_waits)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        ON CONFLICT (connection_id) DO UPDATE SET epoch = excluded.epoch, out_n = excluded.out_n,
+            out_id = excluded.out_id, acked = excluded.acked, in_n = excluded.in_n, in_id = excluded.in_id,
+            epoch_since = excluded.epoch_since, resyncing = excluded.resyncing, set_back_here = excluded.set_back_here,
+            last_own_epoch = excluded.last_own_epoch, epoch_waits = excluded.epoch_waits";
+    let query = query(sql)
+        .bind(id.to_string())
+        .bind(signed(state.epoch))
+        .bind(signed(state.out_n))
+        .bind(state.out_id.map(|id| id.to_string()))
+        .bind(signed(state.acked))
+        .bind(signed(state.in_n))
+        .bind(state.in_id.map(|id| id.to_string()))
+        .bind(state.epoch_since.map(|at| at.0))
+        .bind(state.resyncing)
+        .bind(state.set_back_here)
+        .bind(state.last_own_epoch.map(|at| at.0))
+        .bind(state.epoch_waits);
+    tx.run(query).await.map(drop)
+}
+
+pub(super) async fn waiting(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Waiting> {
+    // Numbered events wait until acknowledged; only those of the present epoch are kept.
+    let sql = "SELECT
+        (SELECT COUNT(*) FROM outbox WHERE connection_id = $1 AND n IS NULL)
+            + (SELECT COUNT(*) FROM outbox WHERE connection_id = $1 AND n IS NOT NULL AND acked_at IS NULL
+                AND epoch = COALESCE((SELECT epoch FROM links WHERE connection_id = $1), 0)
+                AND n > COALESCE((SELECT acked FROM links WHERE connection_id = $1), 0)),
+        (SELECT COUNT(*) FROM inbox WHERE connection_id = $1),
+        (SELECT COALESCE(SUM(bytes), 0) FROM inbox WHERE connection_id = $1),
+        (SELECT COUNT(*) FROM twins WHERE connection_id = $1 AND status = 'parked')";
+    let read = |row: &SqliteRow| {
+        Ok(Waiting { outbox: count(row, 0)?, inbox: count(row, 1)?, inbox_bytes: count(row, 2)?, parked: count(row, 3)? })
+    };
+    Ok(tx.one(query(sql).bind(id.to_string()), read).await?.unwrap_or_default())
+}
+
+pub(super) async fn rules(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Option<RulePair>> {
+    let sql = "SELECT outgoing, incoming, version FROM rules WHERE connection_id = $1";
+    let read = |row: &SqliteRow| Ok(RulePair { outgoing: col(row, 0)?, incoming: col(row, 1)?, version: col(row, 2)? });
+    tx.one(query(sql).bind(id.to_string()), read).await
+}

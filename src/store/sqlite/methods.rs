@@ -1,0 +1,280 @@
+//! The list of who does what: each method of the trait, and the file that holds its SQL.
+
+use async_trait::async_trait;
+
+use super::{
+    admin, changes, connections, errors, history, inbox, joining, outbox, settings, twins,
+    tx::{Got, SqliteTx},
+};
+use crate::{
+    clock::Time,
+    domain::{
+        change::{Change, NewChange},
+        connection::Connection,
+        error::ErrorRecord,
+        history::HistoryLine,
+        ids::*,
+        invitation::Invitation,
+        rule::RulePair,
+        token::Token,
+        trigger::Trigger,
+        twin::Twin,
+    },
+    secret::Secret,
+    store::{Notice, Topic, Tx, rows::*},
+};
+
+#[async_trait]
+impl Tx for SqliteTx<'_> {
+    fn wake(&mut self, topic: Topic) {
+        self.add_wake(topic);
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        self.add_notice(notice);
+    }
+
+    async fn secret(&mut self, name: &str) -> Got<Option<Secret>> {
+        settings::secret(self, name).await
+    }
+    async fn put_secret(&mut self, name: &str, value: &Secret) -> Got<()> {
+        settings::put_secret(self, name, value).await
+    }
+    async fn delete_secret(&mut self, name: &str) -> Got<()> {
+        settings::delete_secret(self, name).await
+    }
+    async fn tracker_state(&mut self, tracker: &str) -> Got<TrackerState> {
+        settings::tracker_state(self, tracker).await
+    }
+    async fn put_tracker_state(&mut self, tracker: &str, state: &TrackerState) -> Got<()> {
+        settings::put_tracker_state(self, tracker, state).await
+    }
+    async fn connection(&mut self, id: ConnectionId) -> Got<Option<Connection>> {
+        connections::connection(self, id).await
+    }
+    async fn connections(&mut self) -> Got<Vec<Connection>> {
+        connections::connections(self).await
+    }
+    async fn insert_connection(&mut self, connection: &Connection) -> Got<()> {
+        connections::insert_connection(self, connection).await
+    }
+    async fn update_connection(&mut self, connection: &Connection) -> Got<()> {
+        connections::update_connection(self, connection).await
+    }
+    async fn delete_connection(&mut self, id: ConnectionId) -> Got<()> {
+        connections::delete_connection(self, id).await
+    }
+    async fn link_state(&mut self, id: ConnectionId) -> Got<LinkState> {
+        connections::link_state(self, id).await
+    }
+    async fn put_link_state(&mut self, id: ConnectionId, state: &LinkState) -> Got<()> {
+        connections::put_link_state(self, id, state).await
+    }
+    async fn waiting(&mut self, id: ConnectionId) -> Got<Waiting> {
+        connections::waiting(self, id).await
+    }
+    async fn rules(&mut self, id: ConnectionId) -> Got<Option<RulePair>> {
+        connections::rules(self, id).await
+    }
+    async fn invitation(&mut self, id: InvitationId) -> Got<Option<Invitation>> {
+        joining::invitation(self, id).await
+    }
+    async fn newest_invitation(&mut self, connection: ConnectionId) -> Got<Option<Invitation>> {
+        joining::newest_invitation(self, connection).await
+    }
+    async fn put_invitation(&mut self, invitation: &Invitation) -> Got<()> {
+        joining::put_invitation(self, invitation).await
+    }
+    async fn triggers(&mut self, connection: ConnectionId) -> Got<Vec<Trigger>> {
+        joining::triggers(self, connection).await
+    }
+    async fn triggers_of_tracker(&mut self, tracker: &str) -> Got<Vec<Trigger>> {
+        joining::triggers_of_tracker(self, tracker).await
+    }
+    async fn put_trigger(&mut self, trigger: &Trigger) -> Got<()> {
+        joining::put_trigger(self, trigger).await
+    }
+    async fn delete_trigger(&mut self, connection: ConnectionId, id: TriggerId) -> Got<bool> {
+        joining::delete_trigger(self, connection, id).await
+    }
+    async fn add_changes(&mut self, changes: &[NewChange]) -> Got<()> {
+        changes::add_changes(self, changes).await
+    }
+    async fn records_waiting(&mut self, tracker: &str, now: Time, limit: u32) -> Got<Vec<WaitingRecord>> {
+        changes::records_waiting(self, tracker, now, limit).await
+    }
+    async fn changes(&mut self, tracker: &str, entity_type: &str, key: &str) -> Got<Vec<Change>> {
+        changes::changes(self, tracker, entity_type, key).await
+    }
+    async fn changes_of(&mut self, tracker: &str, records: &[WaitingRecord]) -> Got<Vec<Change>> {
+        changes::changes_of(self, tracker, records).await
+    }
+    async fn end_changes(&mut self, ids: &[i64]) -> Got<()> {
+        changes::end_changes(self, ids).await
+    }
+    async fn delay_changes(&mut self, ids: &[i64], due_at: Time) -> Got<()> {
+        changes::delay_changes(self, ids, due_at).await
+    }
+    async fn next_change_due(&mut self, tracker: &str) -> Got<Option<Time>> {
+        changes::next_change_due(self, tracker).await
+    }
+    async fn count_changes(&mut self, tracker: &str) -> Got<u64> {
+        changes::count_changes(self, tracker).await
+    }
+    async fn twin(&mut self, connection: ConnectionId, id: TwinId) -> Got<Option<Twin>> {
+        twins::twin(self, connection, id).await
+    }
+    async fn twin_by_id(&mut self, id: TwinId) -> Got<Option<Twin>> {
+        twins::twin_by_id(self, id).await
+    }
+    async fn twins_by_ids(&mut self, connection: ConnectionId, ids: &[TwinId]) -> Got<Vec<Twin>> {
+        twins::twins_by_ids(self, connection, ids).await
+    }
+    async fn twins_of_record(&mut self, tracker: &str, entity_type: &str, key: &str) -> Got<Vec<Twin>> {
+        twins::twins_of_record(self, tracker, entity_type, key).await
+    }
+    async fn twins_of_records(&mut self, tracker: &str, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>> {
+        twins::twins_of_records(self, tracker, entity_type, keys).await
+    }
+    async fn twins_of_remote(&mut self, connection: ConnectionId, entity_type: &str, key: &str) -> Got<Vec<Twin>> {
+        twins::twins_of_remote(self, connection, entity_type, key).await
+    }
+    async fn put_twin(&mut self, twin: &Twin) -> Got<()> {
+        twins::put_twin(self, twin).await
+    }
+    async fn list_twins(&mut self, filter: &TwinFilter, page: &Page) -> Got<Paged<Twin>> {
+        twins::list_twins(self, filter, page).await
+    }
+    async fn twin_ids(&mut self, connection: ConnectionId) -> Got<Vec<TwinId>> {
+        twins::twin_ids(self, connection).await
+    }
+    async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<TwinId>> {
+        twins::creates_under_way(self, tracker, entity_type).await
+    }
+    async fn synced_types(&mut self, tracker: &str) -> Got<Vec<String>> {
+        twins::synced_types(self, tracker).await
+    }
+    async fn put_draft(&mut self, draft: &Draft) -> Got<()> {
+        outbox::put_draft(self, draft).await
+    }
+    async fn draft(&mut self, connection: ConnectionId, twin: TwinId, kind: &str) -> Got<Option<Draft>> {
+        outbox::draft(self, connection, twin, kind).await
+    }
+    async fn number_drafts(&mut self, connection: ConnectionId, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>> {
+        outbox::number_drafts(self, connection, max_events, max_bytes).await
+    }
+    async fn numbered_from(&mut self, connection: ConnectionId, n: u64, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>> {
+        outbox::numbered_from(self, connection, n, max_events, max_bytes).await
+    }
+    async fn numbered_id(&mut self, connection: ConnectionId, n: u64) -> Got<Option<EventId>> {
+        outbox::numbered_id(self, connection, n).await
+    }
+    async fn empty_numbered(&mut self, connection: ConnectionId, n: u64, json: &str) -> Got<()> {
+        outbox::empty_numbered(self, connection, n, json).await
+    }
+    async fn acknowledge(&mut self, connection: ConnectionId, n: u64, at: Time) -> Got<()> {
+        outbox::acknowledge(self, connection, n, at).await
+    }
+    async fn unseen(&mut self, connection: ConnectionId, twin: TwinId, seen: u64) -> Got<Vec<Unseen>> {
+        outbox::unseen(self, connection, twin, seen).await
+    }
+    async fn forget_acknowledged(&mut self, before: Time) -> Got<u64> {
+        outbox::forget_acknowledged(self, before).await
+    }
+    async fn clear_outbox(&mut self, connection: ConnectionId) -> Got<()> {
+        outbox::clear_outbox(self, connection).await
+    }
+    async fn add_arrived(&mut self, tracker: &str, events: &[Arrived]) -> Got<()> {
+        inbox::add_arrived(self, tracker, events).await
+    }
+    async fn twins_waiting(&mut self, tracker: &str, limit: u32) -> Got<Vec<WaitingTwin>> {
+        inbox::twins_waiting(self, tracker, limit).await
+    }
+    async fn arrived(&mut self, connection: ConnectionId, twin: Option<TwinId>) -> Got<Vec<Arrived>> {
+        inbox::arrived(self, connection, twin).await
+    }
+    async fn end_arrived(&mut self, rows: &[i64]) -> Got<()> {
+        inbox::end_arrived(self, rows).await
+    }
+    async fn clear_inbox(&mut self, connection: ConnectionId) -> Got<()> {
+        inbox::clear_inbox(self, connection).await
+    }
+    async fn rest_arrived(&mut self, connection: ConnectionId, twin: TwinId, until: Option<Time>) -> Got<()> {
+        inbox::rest_arrived(self, connection, twin, until).await
+    }
+    async fn release_arrived(&mut self, connection: ConnectionId, twin: TwinId) -> Got<()> {
+        inbox::release_arrived(self, connection, twin).await
+    }
+    async fn add_history(&mut self, lines: &[HistoryLine]) -> Got<()> {
+        history::add_history(self, lines).await
+    }
+    async fn history_of_twin(&mut self, twin: TwinId, page: &Page) -> Got<Paged<HistoryLine>> {
+        history::history_of_twin(self, twin, page).await
+    }
+    async fn history_of_record(&mut self, tracker: &str, entity_type: &str, key: &str, page: &Page) -> Got<Paged<HistoryLine>> {
+        history::history_of_record(self, tracker, entity_type, key, page).await
+    }
+    async fn latency(&mut self, connection: ConnectionId, since: Time) -> Got<Option<(i64, i64)>> {
+        history::latency(self, connection, since).await
+    }
+    async fn forget_history(&mut self, before: Time) -> Got<u64> {
+        history::forget_history(self, before).await
+    }
+    async fn forget_notices(&mut self, before: Time) -> Got<u64> {
+        changes::forget_notices(self, before).await
+    }
+    async fn error(&mut self, id: ErrorId) -> Got<Option<ErrorRecord>> {
+        errors::error(self, id).await
+    }
+    async fn error_of_twin(&mut self, twin: TwinId) -> Got<Option<ErrorRecord>> {
+        errors::error_of_twin(self, twin).await
+    }
+    async fn error_of(&mut self, subject: &str, code: &str) -> Got<Option<ErrorRecord>> {
+        errors::error_of(self, subject, code).await
+    }
+    async fn put_error(&mut self, error: &ErrorRecord) -> Got<()> {
+        errors::put_error(self, error).await
+    }
+    async fn close_error(&mut self, id: ErrorId) -> Got<bool> {
+        errors::close_error(self, id).await
+    }
+    async fn list_errors(&mut self, filter: &ErrorFilter, page: &Page) -> Got<Paged<ErrorRecord>> {
+        errors::list_errors(self, filter, page).await
+    }
+    async fn errors_due(&mut self, now: Time, limit: u32) -> Got<Vec<ErrorRecord>> {
+        errors::errors_due(self, now, limit).await
+    }
+    async fn next_error_due(&mut self) -> Got<Option<Time>> {
+        errors::next_error_due(self).await
+    }
+    async fn token_by_hash(&mut self, hash: &[u8; 32]) -> Got<Option<Token>> {
+        admin::token_by_hash(self, hash).await
+    }
+    async fn tokens(&mut self) -> Got<Vec<Token>> {
+        admin::tokens(self).await
+    }
+    async fn insert_token(&mut self, token: &Token) -> Got<()> {
+        admin::insert_token(self, token).await
+    }
+    async fn delete_token(&mut self, id: TokenId) -> Got<bool> {
+        admin::delete_token(self, id).await
+    }
+    async fn saved_answer(&mut self, caller: &str, key: &str) -> Got<Option<SavedAnswer>> {
+        admin::saved_answer(self, caller, key).await
+    }
+    async fn save_answer(&mut self, caller: &str, key: &str, answer: &SavedAnswer) -> Got<()> {
+        admin::save_answer(self, caller, key, answer).await
+    }
+    async fn forget_answer(&mut self, caller: &str, key: &str) -> Got<()> {
+        admin::forget_answer(self, caller, key).await
+    }
+    async fn forget_answers(&mut self, before: Time) -> Got<u64> {
+        admin::forget_answers(self, before).await
+    }
+    async fn add_audit(&mut self, line: &AuditLine) -> Got<()> {
+        admin::add_audit(self, line).await
+    }
+    async fn list_audit(&mut self, page: &Page) -> Got<Paged<AuditLine>> {
+        admin::list_audit(self, page).await
+    }
+}
