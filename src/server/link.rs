@@ -94,3 +94,6 @@ fn respond(answer: Answer) -> HttpResponse {
 fn plain(refusal: &Refusal) -> HttpResponse {
     respond(Answer { status: refusal.status(), body: refusal.document(), signature: None, retry_after: refusal.retry_after() })
 }
+
+#[cfg(test)]
+mod tests;
