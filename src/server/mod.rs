@@ -7,6 +7,7 @@ pub mod api;
 mod health;
 pub mod hooks;
 pub mod kit;
+pub mod link;
 mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -53,9 +54,11 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
     let tls = settings.tls.as_ref().map(|tls| tls::config(tls, node.clock.clone(), &node.lifecycle)).transpose()?;
 
     let data = web::Data::from(node.clone());
+    let link_data = web::Data::new(node.link.clone());
     let mut server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
+            .app_data(link_data.clone())
             .app_data(query::path_config())
             .app_data(query::query_config())
             .wrap(from_fn(shell::shell))
@@ -64,6 +67,7 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
     .workers(workers(settings))
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(GRACE.as_secs())
+    .h1_allow_half_closed(false)
     .disable_signals();
     let mut addrs = Vec::new();
     for address in addresses {
@@ -89,7 +93,7 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
 
 /// All doors. `/metrics` is among them unless it has a listener of its own.
 pub fn mount(config: &mut web::ServiceConfig, own_metrics: bool) {
-    config.configure(health::routes).configure(hooks::routes).configure(api::routes);
+    config.configure(health::routes).configure(hooks::routes).configure(api::routes).configure(link::routes);
     if !own_metrics {
         config.configure(health::guarded_metrics);
     }
