@@ -71,6 +71,13 @@ pub(super) struct Outbound {
     pub(super) attempts: u64,
 }
 
+/// What goes together: one definition, and each notification's id with its record's.
+struct Batch {
+    action: String,
+    definition: OutboundMessage,
+    notifications: Vec<(String, String)>,
+}
+
 /// One POST to be made.
 #[derive(Debug)]
 pub(super) struct Parcel {
@@ -139,8 +146,8 @@ impl Outbound {
         idle.map(|waiting| waiting.line.next_attempt).min()
     }
 
-    /// The due notifications of one definition, at most a hundred, now under way; with the definition.
-    fn take(&mut self, now: Time) -> Option<(String, OutboundMessage, Vec<(String, String)>)> {
+    /// The due notifications of one definition, at most a hundred, now under way.
+    fn take(&mut self, now: Time) -> Option<Batch> {
         let due = |waiting: &Waiting| !waiting.in_flight && !waiting.line.dead && waiting.line.next_attempt <= now;
         let action = self.queue.iter().find(|waiting| due(waiting))?.line.action.clone();
         let definition = self.definitions.get(&action)?.clone();
@@ -152,7 +159,7 @@ impl Outbound {
             notifications.push((waiting.line.id.clone(), waiting.line.record.clone()));
         }
         self.attempts += 1;
-        Some((action, definition, notifications))
+        Some(Batch { action, definition, notifications })
     }
 
     /// Puts the outcome of a POST into the queue.
@@ -194,7 +201,7 @@ impl State {
     /// The next POST that is due, with the values as they are now.
     pub(super) fn next_parcel(&mut self) -> Option<Parcel> {
         let now = self.now();
-        let (action, definition, notifications) = self.outbound.take(now)?;
+        let Batch { action, definition, notifications } = self.outbound.take(now)?;
         let body = self.envelope(&action, &definition, &notifications);
         Some(Parcel { url: definition.url, body, ids: notifications.into_iter().map(|(id, _)| id).collect() })
     }

@@ -292,7 +292,7 @@ impl State {
             "matchResults": [{"entityType": "Case", "errors": [], "matchEngine": "ExactMatchEngine", "matchRecords": [found],
                               "rule": "Same_Subject", "size": 1, "success": true}]
         });
-        error.extra.insert("duplicateResut".to_owned(), result);
+        error.extra = Some(Box::new(Map::from_iter([("duplicateResut".to_owned(), result)])));
         Err(error)
     }
 
