@@ -355,4 +355,36 @@ mod tests {
             assert_eq!(java_double(number), text);
         }
     }
+
+    #[test]
+    fn pauses_double_to_two_hours_and_a_day_ends_it() {
+        let clock = crate::clock::ManualClock::new(Time(0));
+        let mut queue = Outbound::new(OutboundSettings { jitter: 0.0, ..OutboundSettings::default() });
+        let definition = OutboundMessage { object: "Case".to_owned(), url: String::new(), fields: Vec::new() };
+        queue.define("04k".to_owned(), definition);
+        queue.enqueue("Case", "500", clock.now(), || "04l".to_owned());
+        let mut pauses = Vec::new();
+        while let Some(due) = queue.next_due() {
+            clock.advance(due.since(clock.now()));
+            queue.take(clock.now()).expect("due");
+            queue.settle(&["04l".to_owned()], Err("(500)".to_owned()), &clock);
+            pauses.extend(queue.next_due().map(|next| next.since(clock.now()).as_secs()));
+        }
+        assert_eq!(pauses[..9], [30, 60, 120, 240, 480, 960, 1920, 3840, 7200]);
+        assert!(pauses[9..].iter().all(|pause| *pause == 7200) && clock.now() >= Time::from_seconds(24 * 3600));
+        assert_eq!(queue.dropped, 1);
+    }
+
+    #[test]
+    fn an_acknowledged_message_may_come_again() {
+        let clock = crate::clock::ManualClock::new(Time(0));
+        let mut queue = Outbound::new(OutboundSettings { duplicates: 1.0, ..OutboundSettings::default() });
+        let definition = OutboundMessage { object: "Case".to_owned(), url: String::new(), fields: Vec::new() };
+        queue.define("04k".to_owned(), definition);
+        queue.enqueue("Case", "500", clock.now(), || "04l".to_owned());
+        queue.take(clock.now()).expect("due");
+        queue.settle(&["04l".to_owned()], Ok(()), &clock);
+        let again = queue.take(clock.now()).expect("again");
+        assert_eq!(again.notifications, [("04l".to_owned(), "500".to_owned())]);
+    }
 }

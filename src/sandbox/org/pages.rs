@@ -143,6 +143,7 @@ async fn act(
     }
     let response = {
         let mut state = shared.lock();
+        state.begin();
         let (who, mark) = (state.natives.agent.clone(), state.mark());
         match save(&mut state, &who) {
             Ok(()) => see("/"),
