@@ -30,7 +30,7 @@ pub struct OutboundMessage {
     pub object: String,
     /// Endpoint.
     pub url: String,
-    /// Fields that are sent; `Id` always is.
+    /// Fields that are sent, all where the list is empty; `Id` always is.
     pub fields: Vec<String>,
 }
 
@@ -93,6 +93,11 @@ impl Outbound {
 
     pub(super) fn define(&mut self, action: String, definition: OutboundMessage) {
         self.definitions.insert(action, definition);
+    }
+
+    /// Where saves of an object are told.
+    pub(super) fn address(&self, object: &str) -> Option<&str> {
+        self.definitions.values().find(|known| known.object == object).map(|known| known.url.as_str())
     }
 
     pub(super) fn undefine(&mut self, object: &str) {
@@ -240,9 +245,10 @@ impl State {
     /// The selected fields in the order of their names; null ones are left out, as in the real payload.
     fn write_fields(&self, xml: &mut String, definition: &OutboundMessage, record: &Record) {
         let Some(object) = self.schema.get(&definition.object) else { return };
-        let mut fields = definition.fields.iter().filter_map(|name| object.field(name)).collect::<Vec<_>>();
+        let chosen =
+            |name: &str| definition.fields.is_empty() || definition.fields.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
+        let mut fields = object.fields.iter().filter(|field| chosen(&field.name)).collect::<Vec<_>>();
         fields.sort_by(|a, b| a.name.cmp(&b.name));
-        fields.dedup_by(|a, b| a.name == b.name);
         for field in fields.iter().filter(|field| field.name != "Id" && field.kind != Kind::Base64) {
             let text = match record.get(&field.name) {
                 Value::Null => continue,
