@@ -11,6 +11,7 @@ use super::{
     describe::{self, Descriptions},
     error, ids, look as looking,
     oauth::OAuth,
+    outbound,
     rest::Rest,
     settings::{Look, Settings},
     sign_in::SignIns,
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
+        change::{Content, NewChange},
         ids::TwinId,
         replica::Fields,
         tracker::{
@@ -91,6 +93,21 @@ impl Salesforce {
     /// The integration user, 18 characters, once logged in.
     pub fn user_id(&self) -> Option<String> {
         self.rest.tokens.last().map(|login| login.user_id.clone())
+    }
+
+    /// Gives the values of a message's changes the types that REST has, so that they compare equal with a read. Where
+    /// describe does not answer, the values are dropped: the record is then read.
+    pub async fn typed_changes(&self, changes: Vec<NewChange>) -> Vec<NewChange> {
+        let mut out = Vec::with_capacity(changes.len());
+        for mut change in changes {
+            let described = self.descriptions.get(&self.rest, Caller::Sync, &change.entity_type).await;
+            change.content = described.ok().zip(change.content).map(|(described, content)| Content {
+                fields: outbound::typed(&content.fields, &described.description),
+                ..content
+            });
+            out.push(change);
+        }
+        out
     }
 
     /// What to add to Salesforce's times to get ours, in milliseconds.
