@@ -80,10 +80,8 @@ pub(super) async fn check(sf: &Salesforce) -> Vec<CheckStep> {
         return walk.finish();
     }
     // A fresh login: a token that still lives would hide a secret that was changed.
-    if let Ok(login) = sf.rest.tokens.get().await {
-        if sf.settings().flow != Flow::AuthorizationCode {
-            sf.rest.tokens.refused(&login).await;
-        }
+    if let (Some(login), true) = (sf.rest.tokens.last(), sf.settings().flow != Flow::AuthorizationCode) {
+        sf.rest.tokens.refused(&login).await;
     }
     let login = sf.rest.tokens.get().await;
     if !walk.note(login.clone().and_then(|login| ok(format!("Logged in as user {} at {}.", login.user_id, login.instance_url)))) {

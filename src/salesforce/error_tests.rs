@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::domain::tracker::{Fault, Retry};
 
 #[test]
 fn every_shape_of_body_is_read() {

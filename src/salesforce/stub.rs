@@ -15,7 +15,6 @@ use crate::{clock::SystemClock, domain::tracker::TrackerError, secret::Secret};
 /// What came.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
-    pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -60,16 +59,26 @@ impl Stub {
         seen.iter().filter(|request| request.path.contains(part)).cloned().collect()
     }
 
-    /// A tracker that stands before it.
+    /// A tracker that stands before it and logs in by client credentials.
     pub fn tracker(&self, extra: &str) -> Salesforce {
-        let flow = "flow = \"client-credentials\"\nclient_id = \"3MVG\"\nclient_secret = \"s3cret\"";
-        let text = format!("login_url = \"{}\"\n{flow}\n{extra}", self.base);
+        self.tracker_by("client-credentials", &format!("client_secret = \"s3cret\"\n{extra}"))
+    }
+
+    /// A tracker that stands before it and logs in by another flow.
+    pub fn tracker_by(&self, flow: &str, extra: &str) -> Salesforce {
+        let text = format!("login_url = \"{}\"\nclient_id = \"3MVG\"\nflow = \"{flow}\"\n{extra}", self.base);
         let settings: Settings = toml::from_str(&text).expect("settings");
         settings.check().expect("sensible settings");
         #[allow(clippy::disallowed_methods, reason = "a test's client, to a server in the same process")]
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         Salesforce::new("support".into(), settings, http, Arc::new(SystemClock), Arc::new(Memory::default()))
     }
+}
+
+/// A good answer to a login; the access token is `00D!` and `n`.
+pub(super) fn token(base: &str, n: usize) -> Value {
+    let id = "https://login.salesforce.com/id/00D5i000000XyZaEAK/0055i000003sTuVAAU";
+    json!({"access_token": format!("00D!{n}"), "instance_url": base, "id": id, "token_type": "Bearer", "scope": "api"})
 }
 
 async fn serve(stream: TcpStream, base: String, handler: Arc<Handler>, seen: Arc<Mutex<Vec<Request>>>) -> Option<()> {
@@ -80,7 +89,7 @@ async fn serve(stream: TcpStream, base: String, handler: Arc<Handler>, seen: Arc
             return None;
         }
         let mut words = line.split_whitespace().map(str::to_owned);
-        let (method, path) = (words.next()?, words.next()?);
+        let (_method, path) = (words.next()?, words.next()?);
         let mut headers = Vec::new();
         loop {
             let mut line = String::new();
@@ -88,13 +97,17 @@ async fn serve(stream: TcpStream, base: String, handler: Arc<Handler>, seen: Arc
             let Some((name, value)) = line.trim().split_once(':') else { break };
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
-        let mut request = Request { method, path, headers, body: String::new() };
+        let mut request = Request { path, headers, body: String::new() };
         let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0usize);
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.ok()?;
         request.body = String::from_utf8(body).ok()?;
-        seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-        let (status, answer) = standard(&request, &base).unwrap_or_else(|| handler(&request));
+        let logins = {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.push(request.clone());
+            seen.iter().filter(|request| request.path.ends_with("/token")).count()
+        };
+        let (status, answer) = standard(&request, &base, logins).unwrap_or_else(|| handler(&request));
         let text = answer.to_string();
         let head = format!(
             "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nDate: Tue, 24 Nov 2026 04:15:54 GMT\r\n\
@@ -105,14 +118,11 @@ async fn serve(stream: TcpStream, base: String, handler: Arc<Handler>, seen: Arc
     }
 }
 
-fn standard(request: &Request, base: &str) -> Option<(u16, Value)> {
+fn standard(request: &Request, base: &str, logins: usize) -> Option<(u16, Value)> {
     let path = request.path.split('?').next().unwrap_or_default();
     match path {
         "/services/data/" => Some((200, json!([{"version": "60.0"}, {"version": "68.0"}, {"version": "71.0"}]))),
-        "/services/oauth2/token" if request.body.contains("client_credentials") => {
-            let id = "https://login.salesforce.com/id/00D5i000000XyZaEAK/0055i000003sTuVAAU";
-            Some((200, json!({"access_token": "00D!a", "instance_url": base, "id": id, "token_type": "Bearer", "scope": "api"})))
-        }
+        "/services/oauth2/token" if request.body.contains("client_credentials") => Some((200, token(base, logins))),
         _ if path.ends_with("/sobjects/Case/describe") => Some((200, case())),
         _ => None,
     }
