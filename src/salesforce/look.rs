@@ -132,7 +132,14 @@ impl Salesforce {
         let (columns, whole) = columns(&described);
         let soql = format!("SELECT {columns} FROM {entity_type} WHERE {} ORDER BY SystemModstamp, Id", place.condition());
         let has_bin = described.rights.contains_key("IsDeleted");
-        let rows = self.query(Caller::Sync, &soql, has_bin, MOST).await?;
+        let rows = match self.query(Caller::Sync, &soql, has_bin, MOST).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                // A field was removed since it was described; the next look asks without it.
+                self.descriptions.forget(entity_type).await;
+                return Err(error);
+            }
+        };
         let mut last = None;
         let mut news = Vec::new();
         for record in &rows.records {

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Keep, error, ids, rest, settings::Flow, settings::Settings};
 use crate::{
-    clock::{Clock, Time},
+    clock::Clock,
     domain::tracker::{Fault, Retry, TrackerError},
     secret::{Secret, same_bytes},
 };
@@ -81,8 +81,6 @@ pub(super) struct Login {
     pub org_id: String,
     /// The integration user, 18 characters.
     pub user_id: String,
-    /// When it is renewed by itself.
-    pub expires_at: Time,
     /// How long it is taken to live from its making.
     pub life: Duration,
 }
@@ -257,14 +255,12 @@ impl OAuth {
         let (org_id, user_id) = identity_of(identity).ok_or_else(not_a_token)?;
         let instance_url = extra.instance_url.as_deref().and_then(instance_of).ok_or_else(not_a_token)?;
         self.bind(&org_id).await?;
-        let life = self.settings.token_lifetime.0;
         Ok(Login {
             access_token: Secret::new(answer.access_token().secret().as_str()),
             instance_url,
             org_id,
             user_id,
-            expires_at: self.clock.now().plus(life),
-            life,
+            life: self.settings.token_lifetime.0,
         })
     }
 

@@ -174,7 +174,8 @@ impl Tracker for Salesforce {
         Facts {
             org_id: self.org_id(),
             api_calls: self.rest.watch.calls(),
-            login_expires_at: login.as_ref().map(|login| login.expires_at),
+            // Salesforce does not tell, and the login is renewed by itself.
+            login_expires_at: None,
             url: login.map_or_else(|| self.settings.login_origin(), |login| login.instance_url.clone()),
         }
     }
