@@ -296,9 +296,18 @@ fn is_locked(result: &Option<Result<Written, TrackerError>>) -> bool {
     matches!(result, Some(Err(error)) if locks(error))
 }
 
-/// Refused before any record was looked at.
+/// Refused before any record was looked at, for the form of one of them. Anything else would come again with each half
+/// and only eat up the allowance.
 fn is_refusal_of_all(error: &TrackerError) -> bool {
-    !error.in_doubt && !error.concerns_all() && error.code != "UNABLE_TO_LOCK_ROW" && !error.code.starts_with("HTTP_")
+    const OF_FORM: [&str; 6] = [
+        "JSON_PARSER_ERROR",
+        "ARGUMENT_OBJECT_PARSE_ERROR",
+        "INVALID_FIELD",
+        "INVALID_FIELD_FOR_INSERT_UPDATE",
+        "INVALID_ID_FIELD",
+        "MALFORMED_ID",
+    ];
+    !error.in_doubt && OF_FORM.contains(&error.code.as_str())
 }
 
 fn fail(items: &[Item], error: &TrackerError, results: &mut Results) {
