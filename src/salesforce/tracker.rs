@@ -163,7 +163,7 @@ impl Tracker for Salesforce {
         Traits {
             read_batch: super::reading::READ_BATCH,
             write_batch: 1_000,
-            keeps_writes: true,
+            keeps_writes: false,
             repeats_creates: false,
             can_look: self.settings.look != Look::Off,
         }

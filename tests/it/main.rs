@@ -2,3 +2,5 @@
 
 mod architecture;
 mod config_samples;
+mod round_trip;
+mod support;

@@ -1,0 +1,388 @@
+//! Two full nodes, a sandbox org and a sandbox tracker in one process, over real HTTP on free ports.
+//!
+//! [`World::start`] gives a joined pair; [`Settings`] bends it. A test speaks to nodes by the API ([`TestNode::get`] and
+//! its sisters), to the far systems by what their people do, and waits with [`until`]. To test across processes, use
+//! [`process::Process`].
+
+pub mod process;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wicketgate::{
+    app::node::{Node, Outside},
+    clock::{Clock, SystemClock},
+    config::{Config, Role},
+    http_client::{Guard, Network, client},
+    sandbox::{
+        org::{self, Org, OrgSettings, OutboundMessage},
+        tracker::{self, Hook, SandboxTracker, TrackerSettings},
+    },
+    secret::Secret,
+};
+
+/// The admin token of every test node.
+pub const TOKEN: &str = "test-admin-token-0123456789abcdef";
+/// The secret of every sandbox tracker.
+pub const HOOK_SECRET: &str = "whsec_dGVzdC10cmFja2VyLXNlY3JldC0wMDAwMDAwMQ==";
+/// Longest wait for anything.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Installs the TLS provider once per process, as `main` does.
+pub fn provider() {
+    // Another test of this process may have been first.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// What may be bent before a world starts.
+pub struct Settings {
+    pub org: OrgSettings,
+    pub tracker: TrackerSettings,
+    /// Lines added to `[trackers.support]`.
+    pub support: String,
+    /// Lines added to `[trackers.helpdesk]`.
+    pub helpdesk: String,
+    /// The tracker can be asked (`read_url`).
+    pub readable: bool,
+    /// Whole sections added to the public node's configuration.
+    pub public: String,
+    /// Lines added to the private node's `[link]`.
+    pub private_link: String,
+    pub public_clock: Arc<dyn Clock>,
+    pub private_clock: Arc<dyn Clock>,
+    /// Extra members of `POST /connections`.
+    pub connection: Value,
+    /// Join the nodes and make triggers for everything.
+    pub joined: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            org: OrgSettings::default(),
+            tracker: TrackerSettings {
+                secret: Secret::new(HOOK_SECRET),
+                retry: Duration::from_millis(50),
+                ..TrackerSettings::default()
+            },
+            support: "look = \"off\"\n".to_owned(),
+            helpdesk: String::new(),
+            readable: true,
+            public: String::new(),
+            private_link: String::new(),
+            public_clock: Arc::new(SystemClock),
+            private_clock: Arc::new(SystemClock),
+            connection: json!({}),
+            joined: true,
+        }
+    }
+}
+
+/// A node in this process that can be stopped and started again on its data.
+pub struct TestNode {
+    pub url: String,
+    pub dir: PathBuf,
+    pub config: String,
+    role: Role,
+    clock: Arc<dyn Clock>,
+    pub node: Option<Node>,
+    http: reqwest::Client,
+}
+
+/// An answer of the API.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body, where the call went well.
+    pub fn good(self) -> Value {
+        assert!((200..300).contains(&self.status), "answered {}: {}", self.status, self.body);
+        self.body
+    }
+
+    /// The problem code, where it did not.
+    pub fn code(&self) -> &str {
+        assert!(self.status >= 400, "answered {}: {}", self.status, self.body);
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+/// A free loopback address. It is free when this returns; nothing else on the machine hurries for it.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address")
+}
+
+/// A client as an operator's.
+pub fn http() -> reqwest::Client {
+    provider();
+    client(&Network::default(), &Guard::Operator).expect("a client")
+}
+
+impl TestNode {
+    /// Writes a node's configuration; `rest` follows the lines of `[node]`.
+    pub fn new(name: &str, dir: &std::path::Path, role: Role, clock: Arc<dyn Clock>, rest: &str) -> Self {
+        let address = free_address();
+        let dir = dir.join(name);
+        let url = format!("http://{address}");
+        let public = if role == Role::Public { format!("public_url = \"{url}\"\n") } else { String::new() };
+        let config = format!(
+            "[node]\nname = \"{name}\"\nlisten = \"{address}\"\ndata_dir = \"{}\"\nworkers = 1\n{public}\n[api]\nadmin_token = \"{TOKEN}\"\n{rest}",
+            dir.display()
+        );
+        Self { url, dir, config, role, clock, node: None, http: http() }
+    }
+
+    /// Starts it in this process.
+    pub async fn start(&mut self) {
+        let config = Config::parse("test.toml", &self.config, std::iter::empty(), self.role).expect("a good configuration");
+        let outside = Outside { clock: self.clock.clone(), program: PathBuf::from(env!("CARGO_BIN_EXE_wicketgate")) };
+        self.node = Some(Node::start(&config, outside).await.expect("starts"));
+    }
+
+    /// Stops it in good order.
+    pub async fn stop(&mut self) {
+        if let Some(node) = self.node.take() {
+            node.stop().await.expect("stops in order");
+        }
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.call_as(TOKEN, method, path, body).await
+    }
+
+    pub async fn call_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(token).timeout(PATIENCE);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("a body");
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+        Answer { status, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.call("GET", path, None).await.good()
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        self.call("POST", path, Some(body)).await.good()
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Value {
+        self.call("PATCH", path, Some(body)).await.good()
+    }
+
+    pub async fn delete(&self, path: &str) -> Value {
+        self.call("DELETE", path, None).await.good()
+    }
+
+    /// The only twin of this local key.
+    pub async fn twin_of(&self, key: &str) -> Option<Value> {
+        self.get(&format!("/twins?key={key}")).await["items"].as_array().and_then(|items| items.first().cloned())
+    }
+}
+
+/// Everything.
+pub struct World {
+    pub org: org::Running,
+    pub tracker: tracker::RunningTracker,
+    /// Beside the org.
+    pub public: TestNode,
+    /// Beside the tracker, behind the firewall.
+    pub private: TestNode,
+    /// The connection's id, the same on both; empty where not joined.
+    pub connection: String,
+    pub dir: TempDir,
+}
+
+/// The `[trackers.support]` section of a node beside this org.
+pub fn support_section(org: &org::Running, more: &str) -> String {
+    let settings = OrgSettings::default();
+    format!(
+        "[trackers.support]\nkind = \"salesforce\"\nlogin_url = \"{}\"\nflow = \"client-credentials\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\nexternal_id_fields = {{ Case = \"Wicketgate_Id__c\" }}\n{more}\n",
+        org.url,
+        settings.client_id,
+        settings.client_secret.expose()
+    )
+}
+
+/// The `[trackers.helpdesk]` section of a node beside this tracker.
+pub fn helpdesk_section(tracker: &tracker::RunningTracker, readable: bool, more: &str) -> String {
+    let url = tracker.entities_url();
+    let read = if readable { format!("read_url = \"{url}\"\n") } else { String::new() };
+    format!("[trackers.helpdesk]\nkind = \"webhook\"\nurl = \"{url}\"\nsecret = \"{HOOK_SECRET}\"\n{read}{more}\n")
+}
+
+impl World {
+    /// A joined pair with triggers for everything.
+    pub async fn start() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// The same, bent.
+    pub async fn with(settings: Settings) -> Self {
+        provider();
+        let dir = TempDir::new().expect("a folder");
+        let org = Org::start(settings.org, settings.public_clock.clone()).await.expect("the org starts");
+        let tracker = SandboxTracker::start(settings.tracker, settings.private_clock.clone()).await.expect("the tracker starts");
+        let allow = "[link]\nallow_addresses = [\"127.0.0.0/8\"]\n";
+        let rest = format!("{allow}{}{}", support_section(&org, &settings.support), settings.public);
+        let mut public = TestNode::new("public", dir.path(), Role::Public, settings.public_clock, &rest);
+        let helpdesk = helpdesk_section(&tracker, settings.readable, &settings.helpdesk);
+        let rest = format!("{allow}{}{helpdesk}", settings.private_link);
+        let mut private = TestNode::new("private", dir.path(), Role::Private, settings.private_clock, &rest);
+        public.start().await;
+        private.start().await;
+        let mut world = Self { org, tracker, public, private, connection: String::new(), dir };
+        world.open_doors().await;
+        if settings.joined {
+            world.join(settings.connection).await;
+        }
+        world
+    }
+
+    /// Registers the doors in the far systems, once the node knows its org.
+    async fn open_doors(&self) {
+        let checked = self.public.post("/trackers/support/check", json!({})).await;
+        assert_eq!(checked["ok"], true, "{checked}");
+        let support = self.public.get("/trackers/support").await;
+        self.org.handle.set_outbound_message(OutboundMessage {
+            object: "Case".to_owned(),
+            url: support["outbound_message_url"].as_str().expect("a door").to_owned(),
+            fields: ["Description", "LastModifiedById", "Priority", "Status", "Subject", "SystemModstamp"]
+                .map(str::to_owned)
+                .to_vec(),
+        });
+        let helpdesk = self.private.get("/trackers/helpdesk").await;
+        let url = helpdesk["webhook_url"].as_str().expect("a door").to_owned();
+        self.tracker.handle.set_hook(Some(Hook { url, secret: Secret::new(HOOK_SECRET) }));
+    }
+
+    /// Makes a connection on the public node, accepts it on the private one, and makes triggers for everything.
+    pub async fn join(&mut self, more: Value) {
+        let mut wanted = json!({"tracker": "support", "destination_url": null, "mode": "basic",
+            "local_short_name": "support", "remote_short_name": "helpdesk"});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            wanted[name] = value.clone();
+        }
+        let made = self.public.post("/connections", wanted).await;
+        self.connection = made["id"].as_str().expect("an id").to_owned();
+        let code = made["invitation"]["code"].as_str().expect("a code");
+        let joined = self.private.post("/invitations/accept", json!({"code": code, "tracker": "helpdesk"})).await;
+        assert_eq!(joined["id"].as_str(), Some(self.connection.as_str()), "the connection's id is the same on both nodes");
+        let path = format!("/connections/{}/triggers", self.connection);
+        self.public.post(&path, json!({"entity_type": "Case", "filter": ""})).await;
+        self.private.post(&path, json!({"entity_type": "issue", "filter": ""})).await;
+    }
+
+    /// The agent creates a Case.
+    pub fn new_case(&self, fields: Value) -> String {
+        let agent = self.org.handle.agent_user();
+        self.org.handle.create("Case", &fields, &agent).expect("the org takes it")
+    }
+
+    /// The agent edits a Case.
+    pub fn edit_case(&self, id: &str, fields: Value) {
+        let agent = self.org.handle.agent_user();
+        self.org.handle.update(id, &fields, &agent).expect("the org takes it");
+    }
+
+    /// One field of a Case.
+    pub fn case_field(&self, id: &str, name: &str) -> Value {
+        self.org.handle.get(id).and_then(|case| case.get(name).cloned()).unwrap_or_default()
+    }
+
+    /// The issue with this summary, once there is one.
+    pub async fn issue_with(&self, summary: &str) -> String {
+        let find = || {
+            let all = self.tracker.handle.all();
+            all.into_iter()
+                .find(|issue| !issue.deleted && issue.fields.get("summary") == Some(&json!(summary)))
+                .map(|issue| issue.key)
+        };
+        until("an issue with that summary", || find().is_some()).await;
+        find().expect("it was there")
+    }
+
+    /// The Case with this subject, once there is one.
+    pub async fn case_with(&self, subject: &str) -> String {
+        let find = || {
+            let all = self.org.handle.all("Case");
+            all.into_iter().find(|case| case["Subject"] == subject).and_then(|case| case["Id"].as_str().map(str::to_owned))
+        };
+        until("a Case with that subject", || find().is_some()).await;
+        find().expect("it was there")
+    }
+
+    /// One field of an issue.
+    pub fn issue_field(&self, key: &str, name: &str) -> Value {
+        self.tracker.handle.get(key).and_then(|issue| issue.fields.get(name).cloned()).unwrap_or_default()
+    }
+
+    /// Waits until nothing waits on either node and the far systems have told all.
+    pub async fn quiet(&self) {
+        let mut calm = 0;
+        for _ in 0..600 {
+            let busy = self.tracker.handle.hooks_waiting() > 0
+                || !queue_is_empty(&self.public).await
+                || !queue_is_empty(&self.private).await;
+            calm = if busy { 0 } else { calm + 1 };
+            if calm == 6 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("no quiet: {} {}", self.public.get("/queue").await, self.private.get("/queue").await);
+    }
+
+    /// Stops both nodes in order, and the far systems.
+    pub async fn stop(mut self) {
+        self.private.stop().await;
+        self.public.stop().await;
+        self.org.stop().await;
+        self.tracker.stop().await;
+    }
+}
+
+async fn queue_is_empty(node: &TestNode) -> bool {
+    if node.node.is_none() {
+        return true;
+    }
+    sum(&node.get("/queue").await) == 0
+}
+
+fn sum(value: &Value) -> u64 {
+    match value {
+        Value::Object(map) => {
+            map.iter().filter(|(name, _)| !matches!(name.as_str(), "inbox_bytes" | "parked")).map(|(_, value)| sum(value)).sum()
+        }
+        Value::Array(items) => items.iter().map(sum).sum(),
+        Value::Number(number) => number.as_u64().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Waits until something can be seen.
+pub async fn until(what: &str, seen: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !seen() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until the API says something.
+pub async fn until_said<F: Future<Output = bool>>(what: &str, mut said: impl FnMut() -> F) {
+    let begun = std::time::Instant::now();
+    while !said().await {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! A node in a process of its own, to be killed.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use super::{TOKEN, http};
+
+/// A running `wicketgate serve` or `wicketgate relay`.
+pub struct Process {
+    pub url: String,
+    config: PathBuf,
+    command: &'static str,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Writes the configuration beside the data folder; does not start yet.
+    pub fn new(command: &'static str, url: &str, folder: &Path, config: &str) -> Self {
+        let path = folder.join(format!("{command}.toml"));
+        std::fs::write(&path, config).expect("written");
+        Self { url: url.to_owned(), config: path, command, child: None }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(&mut self) {
+        let log = std::fs::File::options().create(true).append(true).open(self.config.with_extension("log")).expect("a log");
+        let child = Command::new(env!("CARGO_BIN_EXE_wicketgate"))
+            .arg(self.command)
+            .arg("--config")
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("starts");
+        self.child = Some(child);
+        let http = http();
+        for _ in 0..400 {
+            let answer = http.get(format!("{}/readyz", self.url)).timeout(Duration::from_secs(2)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{} did not become ready:\n{}", self.command, self.log());
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("killed");
+            child.wait().expect("gone");
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default()
+    }
+
+    /// What the API answers.
+    pub async fn api(&self, method: &str, path: &str, body: Option<serde_json::Value>) -> (u16, serde_json::Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request =
+            http().request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(TOKEN).timeout(Duration::from_secs(10));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or_default())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may be gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
