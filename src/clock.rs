@@ -91,6 +91,51 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+/// A span of time as people write it: a whole number and one unit (`500ms`, `50s`, `5m`, `12h`, `400d`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span(pub Duration);
+
+/// Units of a [`Span`] in milliseconds, the largest first.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+impl fmt::Display for Span {
+    /// In the largest unit that shows it whole.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let (unit, size) = match millis {
+            0 => ("s", 1000),
+            _ => UNITS.into_iter().find(|(_, size)| millis.is_multiple_of(*size)).unwrap_or(("ms", 1)),
+        };
+        write!(f, "{}{unit}", millis / size)
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not a span like 500ms, 50s, 5m, 12h or 400d");
+        let digits = text.trim().bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.trim().split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let (_, size) = UNITS.into_iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?;
+        number.checked_mul(size).map(|millis| Self(Duration::from_millis(millis))).ok_or_else(wrong)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 /// The source of time, chance and ids.
 #[async_trait]
 pub trait Clock: Send + Sync + fmt::Debug {
@@ -195,6 +240,19 @@ mod tests {
         assert_eq!(rest, soap);
         assert_eq!(soap.to_string(), "2026-11-23T02:41:07.000Z");
         assert!("yesterday".parse::<Time>().is_err());
+    }
+
+    #[test]
+    fn reads_spans_and_writes_them_the_same() {
+        for (text, millis) in [("500ms", 500), ("50s", 50_000), ("5m", 300_000), ("12h", 43_200_000), ("400d", 34_560_000_000)] {
+            let span: Span = text.parse().expect(text);
+            assert_eq!((span.0, span.to_string().as_str()), (Duration::from_millis(millis), text));
+        }
+        assert_eq!(" 90 s ".parse::<Span>().expect("spaces").to_string(), "90s");
+        assert_eq!("0s".parse::<Span>().expect("nothing").to_string(), "0s");
+        for text in ["", "5", "m", "-5m", "1.5h", "5 weeks", "99999999999999999999s", "300000000000d", "5m30s", "５m"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
     }
 
     #[tokio::test]
