@@ -46,11 +46,14 @@ use crate::{
 };
 
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(60) };
+/// Half to all of it by chance: a minute in the middle.
+const PULSE: Backoff = Backoff { first: PUBLIC_PULSE, most: PUBLIC_PULSE };
 /// Failures in a row before a connection is shown as paused, and before that is an error.
 const SHOWN_AFTER: u32 = 2;
 const ERROR_AFTER: u32 = 5;
 /// Full holds before a longer one is tried again.
 const FULL_HOLDS: u32 = 10;
+const JOIN_FIRST: Duration = Duration::from_millis(300);
 const ROOM_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// What is said last may take so long.
@@ -303,7 +306,7 @@ impl Dialler {
             if due || (public && now >= next_pulse) {
                 match self.exchange(Duration::ZERO, true, false).await {
                     Ok(exchanged) => {
-                        next_pulse = clock.now().plus(BACKOFF.pause(1, &**clock) + PUBLIC_PULSE);
+                        next_pulse = clock.now().plus(PULSE.pause(1, &**clock));
                         stalled = if exchanged.progress || !due { 0 } else { stalled + 1 };
                         let pause = if stalled > 0 { BACKOFF.pause(stalled, &**clock) } else { pause_after(exchanged.sent) };
                         if !exchanged.more || stalled > 0 {
@@ -503,6 +506,8 @@ impl Dialler {
 
     /// Our epoch is over there: we were set back, so we start the one above the present.
     async fn lower_epoch(&self, present: u64) -> Result<Exchanged, Stop> {
+        // The other half may be hearing of it at this moment: a new epoch that the partner began is joined, not raised.
+        self.link.parts.clock.sleep(JOIN_FIRST).await;
         let (id, now) = (self.id, self.link.parts.clock.now());
         let start = self.link.parts.store.write("link.epoch", move |tx| {
             Box::pin(async move {

@@ -35,6 +35,7 @@ use crate::{
         connection::{Connection, Kind, Mode},
         ids::ConnectionId,
     },
+    http_client::{Guard, vet},
     lifecycle::Lifecycle,
     secret::Secret,
     store::{Store, StoreError, Topic},
@@ -67,6 +68,8 @@ pub struct Parts {
     pub public_url: Option<url::Url>,
     /// Client for addresses that came by code or API: guarded against inside addresses, redirects off.
     pub http: reqwest::Client,
+    /// What that client guards against: addresses are vetted before each call too, since a proxy resolves for itself.
+    pub guard: Guard,
     /// Longest held exchange to ask for.
     pub wait: Duration,
     /// Kind of each tracker of ours, by name.
@@ -178,6 +181,9 @@ impl Link {
             let detail = "an address begins with https:// and names a host".to_owned();
             return Err(Refused { code: "validation_failed", detail, field: Some("url") });
         };
+        if let Err(blocked) = vet(&address, &self.parts.guard).await {
+            return Err(Refused { code: "address_not_allowed", detail: blocked.to_string(), field: Some("url") });
+        }
         let found = self.discover(address).await;
         Ok(match found {
             Some(found) => Destination { is_node: true, version: Some(found.version), modes: found.modes },

@@ -13,6 +13,7 @@ use crate::{
         event::Body,
         ids::{ConnectionId, EventId, Side, TwinId},
     },
+    http_client::Guard,
     lifecycle::Lifecycle,
     link::{Link, Parts},
     secret::Sealer,
@@ -65,6 +66,7 @@ impl Node {
             node_name: name.to_owned(),
             public_url: url.clone(),
             http: http(),
+            guard: Guard::Operator,
             wait,
             tracker_kinds: BTreeMap::from([("t".to_owned(), "webhook".to_owned())]),
         })
