@@ -24,6 +24,8 @@ mod oversize;
 pub mod protocol;
 mod set_back;
 mod trouble;
+#[cfg(test)]
+mod vectors;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
