@@ -1,7 +1,7 @@
 //! Link v1: how two nodes talk (docs/LINK.md).
 //!
-//! Who does what: `protocol` is the wire on one page; `keys`, `auth` and `code` say who speaks; `joining` makes two
-//! nodes partners; `exchange` and `set_back` are what an exchange does to the store, the same for both ends; `answer`
+//! Who does what: `protocol` is the wire on one page; `keys`, `auth` and `code` say who speaks; `joining` and
+//! `accepting` make two nodes partners; `exchange` and `set_back` are what an exchange does to the store, the same for both ends; `answer`
 //! and `mailbox` are the end that is dialled, `client` and `call` the end that dials. HTTP comes in by `server/link`.
 //!
 //! The engine and the link meet only in the store: the engine leaves drafts and finds arrived events. A new epoch is
@@ -11,6 +11,7 @@
 //! To add a kind of event: `domain::event`, its meaning in `sync`, a feature name in `joining::FEATURES` so that a node
 //! that does not know it is not sent it. The link itself reads only an event's number, id and twin.
 
+mod accepting;
 mod answer;
 mod auth;
 mod call;
