@@ -157,11 +157,16 @@ impl Link {
             return Err(Refusal::BadSignature("the proof does not fit the invitation"));
         }
         let node = self.parts.node_name.clone();
-        self.parts
+        let settled = self
+            .parts
             .store
             .write("link.accept", move |tx| Box::pin(async move { settle(tx, id, asked, &key, node, now).await }))
             .await
-            .map_err(busy)?
+            .map_err(busy)?;
+        if invitation.rekey && settled.is_ok() {
+            self.mailbox.forget(invitation.connection_id);
+        }
+        settled
     }
 }
 
