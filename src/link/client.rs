@@ -101,6 +101,8 @@ struct View {
     room: Option<u32>,
     told: Option<Switch>,
     told_no_room: bool,
+    /// The exchange that is held at this moment says so.
+    held_no_room: bool,
     wait: Duration,
     full_holds: u32,
     bytes: usize,
@@ -115,6 +117,8 @@ struct Dialler {
     view: Mutex<View>,
     /// The other half learnt something that this one waits for.
     nudge: Notify,
+    /// What the held exchange says is out of date: there is room again.
+    again: Notify,
 }
 
 /// Why both halves stop.
@@ -149,6 +153,7 @@ impl Dialler {
             room: None,
             told: None,
             told_no_room: false,
+            held_no_room: false,
             wait: link.parts.wait.max(Duration::from_secs(1)),
             full_holds: 0,
             bytes: MAX_BATCH,
@@ -156,7 +161,7 @@ impl Dialler {
             second_since: None,
             skew_tries: 0,
         };
-        Self { link, id, view: Mutex::new(view), nudge: Notify::new() }
+        Self { link, id, view: Mutex::new(view), nudge: Notify::new(), again: Notify::new() }
     }
 
     fn view<T>(&self, work: impl FnOnce(&mut View) -> T) -> T {
@@ -236,7 +241,11 @@ impl Dialler {
             // The first after a failure answers at once, so that a pause ends as soon as it can.
             let wait = self.view(|view| if view.room.is_none() || view.failures > 0 { Duration::ZERO } else { view.wait });
             let began = clock.now();
-            let exchanged = match self.exchange(wait, false, false).await {
+            let exchanged = tokio::select! {
+                exchanged = self.exchange(wait, false, false) => exchanged,
+                () = self.again.notified() => continue,
+            };
+            let exchanged = match exchanged {
                 Ok(exchanged) => exchanged,
                 Err(stop) => {
                     self.learn_shorter(&stop, wait, clock.now().since(began));
@@ -295,7 +304,7 @@ impl Dialler {
             let due = self.view(|view| {
                 let events = view.room.is_some_and(|room| room > 0) && has_events(&connection, &state, &waiting, state.acked + 1);
                 let switched = view.told.is_some_and(|told| told != connection.switch());
-                let room_again = view.told_no_room && room(&connection, &waiting) > 0;
+                let room_again = (view.told_no_room || view.held_no_room) && room(&connection, &waiting) > 0;
                 events || switched || room_again
             });
             let now = clock.now();
@@ -314,7 +323,7 @@ impl Dialler {
                 continue;
             }
             let mut nap = if public { next_pulse.since(now).min(LOOK_AGAIN) } else { LOOK_AGAIN };
-            if self.view(|view| view.told_no_room) {
+            if self.view(|view| view.told_no_room || view.held_no_room) {
                 nap = nap.min(ROOM_AGAIN);
             }
             tokio::select! {

@@ -38,6 +38,9 @@ impl Dialler {
         let (Some(partner), Some(base)) = (PublicKey::parse(&remote.key), remote.url.as_deref()) else { return Err(Stop::Over) };
         let (sent, size, said) = (spoken.events.len(), batch_size(&spoken), connection.switch());
         let no_room = spoken.max_events == 0;
+        if wait > Duration::ZERO {
+            self.view(|view| view.held_no_room = no_room);
+        }
         let asked = self.asked(spoken, said, wait, goodbye);
         let call = Outgoing {
             partner: &partner,
@@ -56,6 +59,9 @@ impl Dialler {
                     view.told = Some(said);
                     view.told_no_room = no_room;
                 });
+                if !no_room && wait == Duration::ZERO && self.view(|view| std::mem::take(&mut view.held_no_room)) {
+                    self.again.notify_one();
+                }
                 let mut exchanged = self.heard(&connection, &reply).await?;
                 exchanged.sent = sent;
                 Ok(exchanged)

@@ -62,6 +62,22 @@ async fn a_restarted_node_goes_on_at_once() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dialling_side_may_switch_off_and_on_too() {
+    let (near, far, id) = joined(Kind::Private).await;
+    far.update(far.connection(id).await.deactivate().expect("joined")).await;
+    until("switch", async || (near.connection(id).await.remote.expect("known").state == Switch::Deactivated).then_some(())).await;
+    near.hand_over(id, "kept").await;
+    // The next held exchange says that there is no room.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    far.update(far.connection(id).await.activate(SystemClock.now()).expect("joined")).await;
+    assert_eq!(far.until_arrived(id, 1).await, ["kept"]);
+    near.hand_over(id, "live").await;
+    let began = std::time::Instant::now();
+    far.until_arrived(id, 2).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
 /// Copies a store's file while it is closed.
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     for entry in std::fs::read_dir(from).expect("a folder").flatten() {
