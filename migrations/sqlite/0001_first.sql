@@ -30,6 +30,8 @@ CREATE TABLE links (
     in_id TEXT,
     epoch_since INTEGER,
     resyncing INTEGER NOT NULL DEFAULT 0,
+    resync_due INTEGER NOT NULL DEFAULT 0,
+    clock_offset_ms INTEGER NOT NULL DEFAULT 0,
     set_back_here INTEGER NOT NULL DEFAULT 0,
     last_own_epoch INTEGER,
     epoch_waits INTEGER NOT NULL DEFAULT 0

@@ -304,6 +304,10 @@ pub trait Tracker: Send + Sync {
     /// Brings what a person typed into the tracker's own form (15 characters to 18, a record page's address to its
     /// key), or says why it cannot be a key.
     fn key(&self, entity_type: &str, typed: &str) -> Result<String, TrackerError>;
+    /// Whether this name of an editor, as a notice gives it, is our own user.
+    fn is_us(&self, _editor: &str) -> bool {
+        false
+    }
     /// The entity type that is meant where an incoming rule chooses none.
     fn default_entity_type(&self) -> &'static str;
     /// Values from the configuration for a new record, set before the incoming rule.

@@ -129,8 +129,14 @@ pub struct Memory {
     pub first_seen: BTreeMap<String, Time>,
     /// Replica fields left alone until the deciding side speaks (we are not it).
     pub undecided: Vec<String>,
-    /// The deciding side (we are it) owes its word on a conflict: send even if nothing differs.
+    /// Send even if nothing differs: the deciding side (we are it) owes its word on a conflict, or a person asked.
     pub owes_word: bool,
+    /// Replica fields that the word is about.
+    pub word: Vec<String>,
+    /// Values of ours that left after an edit here, by our field: when one comes back it is no change of theirs.
+    pub sent_local: Fields,
+    /// Our `stop` that the other side may not have heard; until then its events are from before.
+    pub stop_event: Option<super::ids::EventId>,
     /// A write without an answer.
     pub pending_write: Option<PendingWrite>,
     /// Fields of ours that hold text cut from a longer original.
@@ -153,10 +159,10 @@ pub struct Memory {
     pub deleted_there: bool,
     /// Links that this twin was made by (both keys), so that a restore makes it again.
     pub linked: bool,
-    /// Last event of the other side that has been looked at but not applied (parked, deactivated).
-    pub held_up_to: u64,
-    /// After a set-back: no create before the other side has sent all.
-    pub resync_epoch: u64,
+    /// What holds the twin up concerns the way out; otherwise the way in.
+    pub parked_out: bool,
+    /// The outgoing rule failed: later changes merge and wait for a person.
+    pub waits_for_person: bool,
 }
 
 /// A twin as this node knows it.

@@ -1,1 +1,55 @@
-//! The script engine in its child process.
+//! Rules: people's JavaScript, run in child processes within limits.
+//!
+//! ```text
+//!  RuleEngine::run ─▶ Pool ── job (u32 + JSON) ──▶ worker (child process) ─▶ Sandbox ─▶ prelude.js ─▶ the rule
+//!                      ▲                                  │
+//!                      └───────── answer ─────────────────┘
+//! ```
+//!
+//! [`Pool`] keeps a few children (`wicketgate rule-worker`), one job at a time each, and kills a child that has not
+//! answered after twice the wall-clock limit. The child ([`worker`]) confines itself and reads jobs until its input ends.
+//! Each job gets a runtime and a context of its own (`sandbox`), so one rule's globals never reach the next; the next
+//! pair is made while the child would be idle. `prelude.js` builds what the rule sees, and checks what it leaves.
+//!
+//! What a rule may count on:
+//! - A rule is a function body in strict mode: `return` ends it, `skip(reason)` ends it and says that nothing should
+//!   happen (also where the rule catches what `skip` throws). Calls answer at once; a returned promise is an error.
+//! - Outgoing: `entity` is read-only, `replica` starts empty. Incoming: `replica` and `previous` are frozen; an assignment
+//!   to a field of `entity` is recorded even if the value is the current one; assigning `undefined` means "leave it".
+//!   Current nested values are frozen: assign a new list rather than push into the old one.
+//! - `replica.deleted` and `replica.changed`, `entity.entityType` and `entity.key` do not show in loops over fields.
+//! - JavaScript has one kind of number. An integer beyond 2^53 would be rounded, so a rule sees it as text, and a rule
+//!   that only copies hands on that text. A number beyond 2^53 that a rule leaves is a floating-point number.
+//!
+//! Traps:
+//! - The engine's interrupt handler is not called inside some native loops: only the parent's kill ends those.
+//! - After an out-of-memory or an interrupt the runtime may be in no state to be freed (the engine asserts). It is
+//!   leaked, the child answers and leaves, and the pool makes another.
+//! - The engine reports an out-of-memory as `InternalError` or, with nothing left to make that error from, as `null`;
+//!   `throw null` looks the same, and the message says so.
+//! - A child's pipes belong to the asynchronous runtime in which it was started: that runtime must outlive the pool.
+//! - Precompiled bytecode is never loaded, and there is no module loader: `import()` never settles.
+//!
+//! One more helper: give it to `make` in `prelude.js` and name it in `sandbox::PARAMETERS`, same place in both. One more
+//! built-in pair: two files in `builtin/` and a line in [`built_in`].
+
+mod pool;
+mod protocol;
+mod sandbox;
+#[cfg(test)]
+mod tests;
+pub mod worker;
+
+pub use pool::{Line, Pool, PoolSettings, Processes, Spawn};
+
+use crate::domain::rule::RulePair;
+
+/// The built-in pair of a tracker kind (design.md, "The built-in pair"), version 0; `None` for a kind without one.
+pub fn built_in(tracker_kind: &str) -> Option<RulePair> {
+    let (outgoing, incoming) = match tracker_kind {
+        "salesforce" => (include_str!("builtin/salesforce.outgoing.js"), include_str!("builtin/salesforce.incoming.js")),
+        "webhook" => (include_str!("builtin/webhook.outgoing.js"), include_str!("builtin/webhook.incoming.js")),
+        _ => return None,
+    };
+    Some(RulePair { outgoing: outgoing.to_owned(), incoming: incoming.to_owned(), version: 0 })
+}

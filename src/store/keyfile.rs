@@ -64,14 +64,16 @@ fn create(data_dir: &Path, path: &Path, clock: &dyn Clock) -> Result<[u8; 32], S
     file.write_all(format!("{}\n", base64url(&key)).as_bytes()).map_err(told)?;
     file.sync_all().map_err(told)?;
     let linked = std::fs::hard_link(&draft, path);
-    std::fs::remove_file(&draft).map_err(told)?;
-    match linked {
-        Ok(()) => {}
-        // Another process was first: its key counts.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return load(path)?.ok_or_else(|| told(error)),
-        Err(error) => return Err(told(error)),
+    if let Err(error) = &linked
+        && error.kind() != ErrorKind::AlreadyExists
+    {
+        // A file system without links: take the name, last writer wins.
+        std::fs::rename(&draft, path).map_err(told)?;
+    } else {
+        std::fs::remove_file(&draft).map_err(told)?;
     }
     // Its name must outlive a power cut as surely as what it seals.
     File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(told)?;
-    Ok(key)
+    // Read back: where another process was first, its key counts.
+    load(path)?.ok_or_else(|| StoreError::Unavailable(format!("the key file {} is gone again", path.display())))
 }

@@ -31,6 +31,10 @@ pub struct LinkState {
     pub epoch_since: Option<Time>,
     /// This epoch came from a set-back and the peer has not said `resynced` yet: no create leaves.
     pub resyncing: bool,
+    /// Every twin of this epoch is still to be sent by us.
+    pub resync_due: bool,
+    /// What to add to the peer's times to get ours, in milliseconds, as learned from signed answers.
+    pub clock_offset_ms: i64,
     /// We were the side that was set back: what the peer says it `applied` is what we sent last.
     pub set_back_here: bool,
     /// When an epoch last began by itself: one a day.

@@ -152,6 +152,8 @@ pub trait Tx: Send {
     async fn numbered_from(&mut self, connection: ConnectionId, n: u64, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>>;
     /// Id of a numbered event of the present epoch, while it is kept.
     async fn numbered_id(&mut self, connection: ConnectionId, n: u64) -> Got<Option<EventId>>;
+    /// Number of one of our events of the present epoch; `Some(None)` while it waits, `None` once it is forgotten.
+    async fn number_of(&mut self, connection: ConnectionId, id: EventId) -> Got<Option<Option<u64>>>;
     /// Replaces a numbered event's bytes by an empty one (it cannot pass alone).
     async fn empty_numbered(&mut self, connection: ConnectionId, n: u64, json: &str) -> Got<()>;
     /// The peer has stored everything up to this number. Updates the link state's `acked`.
@@ -176,7 +178,7 @@ pub trait Tx: Send {
     async fn end_arrived(&mut self, rows: &[i64]) -> Got<()>;
     /// Drops what was stored and not applied (a new epoch begins).
     async fn clear_inbox(&mut self, connection: ConnectionId) -> Got<()>;
-    /// Holds back a twin's events until this moment (`None`: until released); a parked twin's events rest.
+    /// Holds back a twin's events until this moment, or until another arrives; `None`: until released by a person.
     async fn rest_arrived(&mut self, connection: ConnectionId, twin: TwinId, until: Option<Time>) -> Got<()>;
     /// Lets a twin's events go on.
     async fn release_arrived(&mut self, connection: ConnectionId, twin: TwinId) -> Got<()>;

@@ -1,18 +1,49 @@
 //! The engine: intake → plan (pure) → apply, by leased workers.
+//!
+//! ```text
+//!   changes ─▶ outgoing ─▶ judge ─▶ record ─▶ plan::outgoing ─▶ outbox        (one worker per tracker)
+//!   inbox   ─▶ incoming ─▶ fold ─▶ apply ─▶ decide ─▶ plan::incoming ─▶ tracker.write ─▶ written
+//!                                    └─ doubt (lost answers)   └─ links, resync
+//! ```
+//!
+//! Doors and the link leave durable work in the store and wake a worker; each worker claims under leases, works outside
+//! any transaction, and ends its work in one ([`settle`]). A crash anywhere repeats work, so every step asks what is
+//! already true before it acts. `wishes` is what people ask for, `look` what the messages do not tell, `rest` what
+//! happens while a tracker cannot be reached.
+//!
+//! Traps: never write a twin without holding its lease, or a worker's older copy overwrites it; never end a change in
+//! another transaction than the one that stores what it caused.
+
+mod apply;
+mod decide;
+mod doubt;
+mod fold;
+mod housekeeping;
+mod incoming;
+mod judge;
+mod links;
+mod look;
+mod outgoing;
+mod plan;
+mod record;
+mod rest;
+mod resync;
+mod settle;
+mod view;
+mod wishes;
+mod written;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     clock::Clock,
     domain::{
-        event::Start,
-        ids::{ConnectionId, ErrorId, TwinId},
+        ids::ConnectionId,
         rule::RuleEngine,
         tracker::{Tracker, TrackerError},
-        twin::Twin,
     },
     lifecycle::Lifecycle,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Topic},
 };
 
 /// All trackers of the node, by name.
@@ -35,6 +66,10 @@ pub struct Parts {
     pub looks: BTreeMap<String, std::time::Duration>,
     /// Trackers whose messages may stand in for a read.
     pub trusted_messages: std::collections::BTreeSet<String>,
+    /// How long history stays.
+    pub keep_history: std::time::Duration,
+    /// How long notice ids stay, to know a repeat.
+    pub keep_messages: std::time::Duration,
     /// Hash that names a tracker of this node in `via`, by tracker name.
     pub via: BTreeMap<String, String>,
 }
@@ -68,53 +103,56 @@ pub enum Refused {
 #[derive(Clone)]
 pub struct Engine {
     parts: Parts,
+    rests: Arc<BTreeMap<String, Arc<rest::Rest>>>,
 }
 
 impl Engine {
     /// An engine that is not running yet.
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        let rests = parts.trackers.keys().map(|name| (name.clone(), Arc::default())).collect();
+        Self { parts, rests: Arc::new(rests) }
     }
 
-    /// Starts the workers of every tracker.
+    /// Starts the workers of every tracker, the looks and the housekeeping.
     pub fn start(&self) {
-        let _ = &self.parts;
+        let life = &self.parts.lifecycle;
+        for name in self.parts.trackers.keys() {
+            let Some(worker) = self.worker(name) else { continue };
+            life.spawn("outgoing", worker.clone().run());
+            life.spawn("incoming", incoming::run(worker.clone()));
+            life.spawn("resync", resync::run(worker.clone()));
+            if worker.tracker.traits().can_look
+                && let Some(every) = self.parts.looks.get(name)
+            {
+                life.spawn("look", look::run(worker, *every));
+            }
+        }
+        life.spawn("housekeeping", housekeeping::run(self.parts.clone()));
     }
 
-    /// "Sync this now": the record is looked at for this connection, whatever its triggers say. Answers the twin, made
-    /// in status `waiting` where there was none, or started again where it was stopped.
-    pub async fn sync_now(&self, _connection: ConnectionId, _entity_type: &str, _key: &str) -> Result<Twin, Refused> {
-        Err(Refused::NotFound("connection"))
-    }
-
-    /// Makes two records that exist a twin.
-    pub async fn link_existing(
-        &self,
-        _connection: ConnectionId,
-        _local: (&str, &str),
-        _remote: (&str, &str),
-        _start: Start,
-    ) -> Result<Twin, Refused> {
-        Err(Refused::NotFound("connection"))
-    }
-
-    /// Stops a twin on both sides; both records keep their values.
-    pub async fn stop_twin(&self, _twin: TwinId) -> Result<Twin, Refused> {
-        Err(Refused::NotFound("twin"))
-    }
-
-    /// Tries again what an error holds up.
-    pub async fn retry(&self, _error: ErrorId) -> Result<(), Refused> {
-        Err(Refused::NotFound("error"))
-    }
-
-    /// Gives up what an error holds up: it ends as `skipped`, with that reason in the history.
-    pub async fn skip(&self, _error: ErrorId) -> Result<(), Refused> {
-        Err(Refused::NotFound("error"))
-    }
-
-    /// The connection was activated: what was kept flows.
-    pub async fn connection_activated(&self, _connection: ConnectionId) -> Result<(), Refused> {
+    /// A connection was activated here: what was kept goes on at once.
+    pub async fn connection_activated(&self, connection: ConnectionId) -> Result<(), Refused> {
+        let found =
+            self.parts.store.read("connection", move |tx| Box::pin(async move { tx.connection(connection).await })).await?;
+        let found = found.ok_or(Refused::NotFound("connection"))?;
+        let wakes = self.parts.store.wakes();
+        wakes.wake(Topic::Connections);
+        wakes.wake(Topic::Outbox(connection));
+        wakes.wake(Topic::Changes(found.tracker.clone()));
+        wakes.wake(Topic::Inbox(found.tracker));
         Ok(())
+    }
+
+    fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    fn worker(&self, name: &str) -> Option<outgoing::Worker> {
+        Some(outgoing::Worker {
+            parts: self.parts.clone(),
+            name: name.to_owned(),
+            tracker: self.parts.trackers.get(name)?.clone(),
+            rest: self.rests.get(name)?.clone(),
+        })
     }
 }

@@ -73,7 +73,7 @@ pub(super) async fn delete_connection(tx: &mut SqliteTx<'_>, id: ConnectionId) -
 
 pub(super) async fn link_state(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<LinkState> {
     let sql = "SELECT epoch, out_n, out_id, acked, in_n, in_id, epoch_since, resyncing, set_back_here, last_own_epoch,
-        epoch_waits FROM links WHERE connection_id = $1";
+        epoch_waits, resync_due, clock_offset_ms FROM links WHERE connection_id = $1";
     Ok(tx.one(query(sql).bind(id.to_string()), read_link).await?.unwrap_or_default())
 }
 
@@ -90,17 +90,20 @@ fn read_link(row: &SqliteRow) -> Got<LinkState> {
         set_back_here: col(row, 8)?,
         last_own_epoch: time_opt(row, 9)?,
         epoch_waits: col(row, 10)?,
+        resync_due: col(row, 11)?,
+        clock_offset_ms: col(row, 12)?,
     })
 }
 
 pub(super) async fn put_link_state(tx: &mut SqliteTx<'_>, id: ConnectionId, state: &LinkState) -> Got<()> {
     let sql = "INSERT INTO links (connection_id, epoch, out_n, out_id, acked, in_n, in_id, epoch_since, resyncing,
-            set_back_here, last_own_epoch, epoch_waits)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            set_back_here, last_own_epoch, epoch_waits, resync_due, clock_offset_ms)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
         ON CONFLICT (connection_id) DO UPDATE SET epoch = excluded.epoch, out_n = excluded.out_n,
             out_id = excluded.out_id, acked = excluded.acked, in_n = excluded.in_n, in_id = excluded.in_id,
             epoch_since = excluded.epoch_since, resyncing = excluded.resyncing, set_back_here = excluded.set_back_here,
-            last_own_epoch = excluded.last_own_epoch, epoch_waits = excluded.epoch_waits";
+            last_own_epoch = excluded.last_own_epoch, epoch_waits = excluded.epoch_waits,
+            resync_due = excluded.resync_due, clock_offset_ms = excluded.clock_offset_ms";
     let query = query(sql)
         .bind(id.to_string())
         .bind(signed(state.epoch))
@@ -113,7 +116,9 @@ pub(super) async fn put_link_state(tx: &mut SqliteTx<'_>, id: ConnectionId, stat
         .bind(state.resyncing)
         .bind(state.set_back_here)
         .bind(state.last_own_epoch.map(|at| at.0))
-        .bind(state.epoch_waits);
+        .bind(state.epoch_waits)
+        .bind(state.resync_due)
+        .bind(state.clock_offset_ms);
     tx.run(query).await.map(drop)
 }
 

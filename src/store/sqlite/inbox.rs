@@ -39,7 +39,17 @@ pub(super) async fn add_arrived(tx: &mut SqliteTx<'_>, tracker: &str, events: &[
             )
         })
         .collect();
-    // A twin that rests keeps what comes later resting too.
+    // What a newer event may heal goes on with it; a twin that waits for a person keeps what comes later resting too.
+    let sql = "DELETE FROM resting WHERE until < $2
+        AND (connection_id, twin_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))
+        RETURNING connection_id, twin_id";
+    let pair = |row: &SqliteRow| Ok((col::<String>(row, 0)?, col::<String>(row, 1)?));
+    let healed = tx.each(query(sql).bind(to_json(&rows)?).bind(i64::MAX), pair).await?;
+    if !healed.is_empty() {
+        let sql = "UPDATE inbox SET rests_until = 0
+            WHERE (connection_id, twin_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))";
+        tx.run(query(sql).bind(to_json(&healed)?)).await?;
+    }
     let sql = "INSERT INTO inbox (connection_id, twin_id, tracker, epoch, n, event_id, bytes, received_at, json, rests_until)
         SELECT value ->> 0, value ->> 1, $2, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
             COALESCE((SELECT until FROM resting WHERE connection_id = value ->> 0 AND twin_id = value ->> 1), 0)

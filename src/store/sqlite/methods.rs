@@ -169,6 +169,9 @@ impl Tx for SqliteTx<'_> {
     async fn numbered_id(&mut self, connection: ConnectionId, n: u64) -> Got<Option<EventId>> {
         outbox::numbered_id(self, connection, n).await
     }
+    async fn number_of(&mut self, connection: ConnectionId, id: EventId) -> Got<Option<Option<u64>>> {
+        outbox::number_of(self, connection, id).await
+    }
     async fn empty_numbered(&mut self, connection: ConnectionId, n: u64, json: &str) -> Got<()> {
         outbox::empty_numbered(self, connection, n, json).await
     }

@@ -87,7 +87,9 @@ impl Sqlite {
             return Err(StoreError::Broken("`sqlite:` names no file; write sqlite:NAME".to_owned()));
         }
         let lock = lock(data_dir)?;
-        let options = options(&data_dir.join(name));
+        let file = data_dir.join(name);
+        make(&file)?;
+        let options = options(&file);
         let mut writer = sqlx::SqliteConnection::connect_with(&options).await?;
         migrate(&mut writer).await?;
         let readers = SqlitePoolOptions::new()
@@ -167,6 +169,13 @@ fn lock(data_dir: &Path) -> Result<File, StoreError> {
             Err(StoreError::Unavailable(format!("the lock file in {shown} cannot be locked: {error}")))
         }
     }
+}
+
+/// Makes the database file for its owner alone; SQLite gives the files beside it the same rights. Only before SQLite
+/// opens it: closing another handle of a file drops the locks that this process has on it (POSIX).
+fn make(file: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file);
+    made.map(drop).map_err(|error| StoreError::Unavailable(format!("the database {} cannot be opened: {error}", file.display())))
 }
 
 /// How every connection is opened, each setting with its reason.

@@ -133,22 +133,23 @@ pub(super) async fn number_drafts(
     let sql = "SELECT id, connection_id, event_id, twin_id, seen, at, correlation, json FROM outbox
         WHERE connection_id = $1 AND n IS NULL ORDER BY id LIMIT $2";
     let mut n = state.out_n;
+    // Bodies alone first: what surely does not fit is not even read.
     let mut room = Room::new(max_bytes);
     let query_drafts = query(sql).bind(connection.to_string()).bind(i64::from(max_events));
-    let drafts =
-        tx.some(query_drafts, read_draft, |(_, draft)| room.takes(to_json(&draft.body).map_or(0, |json| json.len()))).await?;
+    let read = |row: &SqliteRow| Ok((col::<&str>(row, 7)?.len(), read_draft(row)?));
+    let drafts = tx.some(query_drafts, read, |(bytes, _)| room.takes(*bytes)).await?;
     let mut room = Room::new(max_bytes);
-    let (mut events, mut rows) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(drafts.len()));
-    for (row, draft) in &drafts {
+    let mut events = Vec::with_capacity(drafts.len());
+    for (_, (_, draft)) in &drafts {
         let json = to_json(&numbered(draft, n + 1))?;
         if !room.takes(json.len()) {
             break;
         }
         n += 1;
-        rows.push((*row, n, json.clone()));
         events.push(Numbered { n, id: draft.id, twin: draft.twin, json });
     }
     let Some(last) = events.last() else { return Ok(events) };
+    let rows: Vec<_> = drafts.iter().zip(&events).map(|((_, (row, _)), event)| (row, event.n, &event.json)).collect();
     let sql = "UPDATE outbox SET epoch = $2, n = given.n, json = given.json
         FROM (SELECT value ->> 0 AS id, value ->> 1 AS n, value ->> 2 AS json FROM json_each($1)) AS given
         WHERE outbox.id = given.id";
@@ -236,4 +237,12 @@ pub(super) async fn forget_acknowledged(tx: &mut SqliteTx<'_>, before: Time) -> 
 
 pub(super) async fn clear_outbox(tx: &mut SqliteTx<'_>, connection: ConnectionId) -> Got<()> {
     tx.run(query("DELETE FROM outbox WHERE connection_id = $1").bind(connection.to_string())).await.map(drop)
+}
+
+pub(super) async fn number_of(tx: &mut SqliteTx<'_>, connection: ConnectionId, id: EventId) -> Got<Option<Option<u64>>> {
+    let sql = "SELECT n FROM outbox WHERE connection_id = $1 AND event_id = $2";
+    tx.one(query(sql).bind(connection.to_string()).bind(id.to_string()), |row| {
+        Ok(col::<Option<i64>>(row, 0)?.map(|n| n.unsigned_abs()))
+    })
+    .await
 }

@@ -23,6 +23,8 @@ use crate::{
 
 /// Most commands in one transaction: bounds how long a caller waits for its neighbours.
 const GROUP: usize = 256;
+/// With so many changes a group takes no more: bounds the memory of the statement that stores them.
+const GROUP_CHANGES: usize = 10_000;
 
 type Answer = oneshot::Sender<Result<(), StoreError>>;
 
@@ -108,10 +110,11 @@ impl Writer {
             let mut group = Group::default();
             group.take(first);
             for _ in 1..GROUP {
-                match queue.try_recv() {
-                    Ok(command) => group.take(command),
-                    Err(_) => break,
+                if group.changes.len() >= GROUP_CHANGES {
+                    break;
                 }
+                let Ok(command) = queue.try_recv() else { break };
+                group.take(command);
             }
             if !group.closing.is_empty() {
                 // Nothing new comes in; what waits is done still.

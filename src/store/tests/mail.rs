@@ -163,7 +163,7 @@ async fn a_twin_rests_until_its_time_or_its_release() {
         tx.add_arrived("support", &[event(1, Some(1), 1), event(1, Some(2), 2)]).await?;
         tx.rest_arrived(con(1), tw(1), None).await?;
         tx.rest_arrived(con(1), tw(2), Some(later)).await?;
-        tx.add_arrived("support", &[event(1, Some(1), 3), event(1, Some(2), 4), event(1, Some(3), 5)]).await
+        tx.add_arrived("support", &[event(1, Some(1), 3), event(1, Some(3), 5)]).await
     })
     .expect("stored");
     let twins = |waiting: Vec<WaitingTwin>| waiting.iter().map(|w| w.twin).collect::<Vec<_>>();
@@ -176,4 +176,80 @@ async fn a_twin_rests_until_its_time_or_its_release() {
     let waiting = r!(f.store, tx => tx.twins_waiting("support", 2));
     assert_eq!(twins(waiting.clone()), [Some(tw(1)), Some(tw(2))]);
     assert_eq!(waiting[0].count, 2);
+}
+
+#[tokio::test]
+async fn a_newer_event_ends_a_rest_that_waits_for_no_person() {
+    let f = fresh().await;
+    let later = START.plus(Duration::from_secs(60));
+    w!(f.store, tx => async move {
+        tx.insert_connection(&connection(1, "one")).await?;
+        tx.add_arrived("support", &[event(1, Some(1), 1), event(1, Some(2), 2)]).await?;
+        tx.rest_arrived(con(1), tw(1), None).await?;
+        tx.rest_arrived(con(1), tw(2), Some(later)).await?;
+        tx.add_arrived("support", &[event(1, Some(1), 3), event(1, Some(2), 4)]).await
+    })
+    .expect("stored");
+    let waiting = r!(f.store, tx => tx.twins_waiting("support", 10));
+    assert_eq!(waiting.iter().map(|w| (w.twin, w.count)).collect::<Vec<_>>(), [(Some(tw(2)), 2)]);
+}
+
+/// A step of a connection's outgoing life.
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u128),
+    Number(u32),
+    Acknowledge(u64),
+}
+
+fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
+    use proptest::prelude::*;
+    let step = prop_oneof![
+        3 => (1..6u128).prop_map(Step::Put),
+        1 => (1..5u32).prop_map(Step::Number),
+        1 => (0..20u64).prop_map(Step::Acknowledge),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+/// Whatever happens in whatever order, every twin's word leaves once, in order of first waiting, without a gap.
+async fn walk(steps: Vec<Step>) {
+    let f = fresh().await;
+    let (mut waiting, mut sent, mut acked) = (Vec::<u128>::new(), 0u64, 0u64);
+    for (step, at) in steps.into_iter().zip(1i64..) {
+        match step {
+            Step::Put(twin) => {
+                let field = format!("f{twin}");
+                w!(f.store, tx => async move { tx.put_draft(&sync_draft(1, twin, at as u128, &[(&field, at)])).await })
+                    .expect("waits");
+                if !waiting.contains(&twin) {
+                    waiting.push(twin);
+                }
+            }
+            Step::Number(most) => {
+                let numbered = w!(f.store, tx => tx.number_drafts(con(1), most, 1_000_000)).expect("numbered");
+                let leaving: Vec<_> = waiting.drain(..waiting.len().min(most as usize)).collect();
+                let expected: Vec<_> = leaving.iter().zip(sent + 1..).map(|(twin, n)| (Some(tw(*twin)), n)).collect();
+                assert_eq!(numbered.iter().map(|event| (event.twin, event.n)).collect::<Vec<_>>(), expected);
+                sent += numbered.len() as u64;
+            }
+            Step::Acknowledge(n) if n <= sent => {
+                w!(f.store, tx => tx.acknowledge(con(1), n, START)).expect("acknowledged");
+                acked = acked.max(n);
+            }
+            Step::Acknowledge(_) => {}
+        }
+        let told = r!(f.store, tx => tx.waiting(con(1))).outbox;
+        assert_eq!(told, waiting.len() as u64 + sent - acked);
+    }
+    let all = r!(f.store, tx => tx.numbered_from(con(1), 1, 1000, 1_000_000));
+    assert_eq!(all.iter().map(|event| event.n).collect::<Vec<_>>(), (1..=sent).collect::<Vec<_>>());
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 16, ..Default::default() })]
+    #[test]
+    fn numbers_never_skip_repeat_or_reorder(steps in steps()) {
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(walk(steps));
+    }
 }

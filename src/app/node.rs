@@ -1,0 +1,168 @@
+//! One node, from its configuration to its last answer.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+
+use super::{notify, trackers};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Config, Role},
+    domain::{ids::derived, rule::RuleEngine},
+    http_client::{Guard, client},
+    lifecycle::Lifecycle,
+    link::{self, Link},
+    rules::{Pool, PoolSettings},
+    secret::Sealer,
+    server::{self, kit::node as door},
+    store::{Store, keyfile},
+    sync::{self, Engine},
+    telemetry::Metrics,
+};
+
+/// How long an orderly stop may take.
+const GRACE: Duration = Duration::from_secs(4);
+/// How long a rule may run.
+const RULE_WALL: Duration = Duration::from_secs(1);
+
+/// What a node takes from outside besides its configuration.
+#[derive(Clone)]
+pub struct Outside {
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// The program that becomes a rule worker with the argument `rule-worker`.
+    pub program: PathBuf,
+}
+
+impl Outside {
+    /// The system's clock and this program.
+    pub fn system() -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("the path of this program")?;
+        Ok(Self { clock: Arc::new(SystemClock), program })
+    }
+}
+
+/// A running node.
+pub struct Node {
+    /// Where its doors listen.
+    pub addresses: Vec<SocketAddr>,
+    /// Its store.
+    pub store: Store,
+    /// Its engine.
+    pub engine: Engine,
+    /// Its link.
+    pub link: Link,
+    /// Its trackers.
+    pub trackers: sync::Trackers,
+    lifecycle: Lifecycle,
+}
+
+impl Node {
+    /// Opens, joins and starts everything; returns when the doors listen.
+    pub async fn start(config: &Config, outside: Outside) -> anyhow::Result<Self> {
+        let lifecycle = Lifecycle::default();
+        let clock = outside.clock.clone();
+        let key = keyfile::load_or_create(&config.node.data_dir, clock.as_ref())?;
+        let sealer = Arc::new(Sealer::new(&[key]));
+        let store = Store::open(&config.store.url, &config.node.data_dir, sealer, clock.clone()).await?;
+        let rules: Arc<dyn RuleEngine> = Arc::new(Pool::new(PoolSettings {
+            program: outside.program,
+            args: vec!["rule-worker".into()],
+            workers: 2,
+            wall: RULE_WALL,
+        }));
+        let opened = trackers::open(&config.trackers, &store, &clock, &rules).await?;
+        let link = open_link(config, &store, &clock, &lifecycle, &opened).await?;
+        let fingerprint = link.fingerprint();
+        let via = opened.trackers.keys().map(|name| (name.clone(), derived(&["via", &fingerprint, name]).to_string()));
+        let known: sync::Trackers = Arc::new(opened.trackers.clone());
+        let engine = Engine::new(sync::Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            trackers: known.clone(),
+            rules: rules.clone(),
+            lifecycle: lifecycle.clone(),
+            looks: opened.looks.clone(),
+            trusted_messages: opened.trusted.clone(),
+            via: via.collect(),
+            keep_history: config.keep.history.0,
+            keep_messages: config.keep.messages.0,
+        });
+        let for_login = trackers::Opened {
+            trackers: opened.trackers.clone(),
+            salesforce: opened.salesforce.clone(),
+            ..trackers::Opened::default()
+        };
+        let parts = door::Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            engine: engine.clone(),
+            link: link.clone(),
+            trackers: known.clone(),
+            rules,
+            salesforce: opened.salesforce,
+            hooks: opened.hooks,
+            sign_ins: opened.sign_ins,
+            lifecycle: lifecycle.clone(),
+            metrics: Arc::new(Metrics::default()),
+        };
+        let doors = door::Node::open(parts, &config.node, &config.api).await?;
+        let doors = server::bind(&config.node, config.role.listen(), &doors)?;
+        engine.start();
+        trackers::warm_up(&for_login, &clock, &lifecycle);
+        link.start();
+        notify::start(config, &store, &clock, &lifecycle)?;
+        Ok(Self { addresses: doors.addrs, store, engine, link, trackers: known, lifecycle })
+    }
+
+    /// Resolves when something asked the node to stop: a task that crashed, for one.
+    pub async fn stopping(&self) {
+        self.lifecycle.stopping().await;
+    }
+
+    /// Orderly: parked polls are answered, leases given back, files closed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.lifecycle.stop();
+        let crashed = self.lifecycle.finish(GRACE).await;
+        self.store.close().await;
+        crashed.map_err(|task| anyhow::anyhow!("the task `{task}` crashed"))
+    }
+}
+
+async fn open_link(
+    config: &Config,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    lifecycle: &Lifecycle,
+    opened: &trackers::Opened,
+) -> anyhow::Result<Link> {
+    let guard = Guard::Stranger { allow: config.link.allow_addresses.clone() };
+    let http = client(&config.link.network, &guard).context("[link]")?;
+    let parts = link::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        lifecycle: lifecycle.clone(),
+        node_name: config.node.name.clone(),
+        public_url: if config.role == Role::Public { config.node.public_url.clone() } else { None },
+        http,
+        wait: config.link.wait.0,
+        tracker_kinds: opened.kinds.clone(),
+    };
+    Ok(Link::open(parts).await?)
+}
+
+/// Runs a node until a signal, or until it stops by itself.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let node = Node::start(&config, Outside::system()?).await?;
+    for address in &node.addresses {
+        tracing::info!(node = config.node.name, "listening on {address}");
+    }
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        () = node.stopping() => {}
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    tracing::info!("stopping");
+    node.stop().await
+}

@@ -1,0 +1,166 @@
+//! `wicketgate twin`.
+
+use serde_json::{Value, json};
+
+use super::{
+    api::NodeArgs,
+    connection::{Named, id},
+    output::{Output, confirmed},
+};
+
+/// Arguments of `twin`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    node: NodeArgs,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Lists twins
+    List {
+        /// Only of this connection, by name or id
+        #[arg(long)]
+        connection: Option<String>,
+        /// Only of this tracker
+        #[arg(long)]
+        tracker: Option<String>,
+        /// Only in this status
+        #[arg(long, value_parser = ["waiting", "in_sync", "parked", "stopped"])]
+        status: Option<String>,
+        /// Only of this entity type
+        #[arg(long = "type", value_name = "ENTITY_TYPE")]
+        entity_type: Option<String>,
+        /// Only of the record with this key, here or there
+        #[arg(long)]
+        key: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 200)]
+        most: usize,
+    },
+    /// Shows one, with its error and both replicas
+    Show {
+        /// Id of the twin
+        twin: String,
+    },
+    /// Shows what happened to it, newest first
+    History {
+        /// Id of the twin
+        twin: String,
+        /// At most this many lines
+        #[arg(long, default_value_t = 200)]
+        most: usize,
+    },
+    /// Syncs a record now, whatever the triggers say
+    Sync {
+        #[command(flatten)]
+        named: Named,
+        /// Entity type by the tracker's name
+        entity_type: String,
+        /// Key of the record, or the address of its page
+        key: String,
+    },
+    /// Makes two records that exist a twin; nothing is written
+    Link {
+        #[command(flatten)]
+        named: Named,
+        /// Our record, as TYPE:KEY
+        #[arg(value_parser = entity)]
+        local: (String, String),
+        /// The other side's record, as TYPE:KEY
+        #[arg(value_parser = entity)]
+        remote: (String, String),
+        /// First make the other side's fields equal to ours (send), or ours to theirs (receive)
+        #[arg(long, default_value = "none", value_parser = ["none", "send", "receive"])]
+        start: String,
+    },
+    /// Stops a sync; both records keep their values
+    Stop {
+        /// Id of the twin
+        twin: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+const COLUMNS: [(&str, &str); 6] = [
+    ("id", "/id"),
+    ("status", "/status"),
+    ("type", "/local/entity_type"),
+    ("local", "/local/key"),
+    ("remote", "/remote/key"),
+    ("last synced", "/last_synced_at"),
+];
+
+const HISTORY: [(&str, &str); 5] =
+    [("at", "/at"), ("direction", "/direction"), ("outcome", "/outcome"), ("changed", "/changed"), ("reason", "/reason")];
+
+impl Args {
+    pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<()> {
+        let api = self.node.client()?;
+        let json = self.node.json;
+        let answer = match self.what {
+            What::List { connection, tracker, status, entity_type, key, most } => {
+                let connection_id = match connection {
+                    Some(connection) => Some(api.connection_id(&connection).await?),
+                    None => None,
+                };
+                let filters = [
+                    ("connection_id", connection_id),
+                    ("tracker", tracker),
+                    ("status", status),
+                    ("entity_type", entity_type),
+                    ("key", key),
+                ];
+                let query: Vec<(&str, &str)> =
+                    filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+                let items = api.list(&["twins"], &query, most).await?;
+                return out.items(json, &COLUMNS, items);
+            }
+            What::History { twin, most } => {
+                let mut items = api.list(&["twins", &twin, "history"], &[], most).await?;
+                if json {
+                    return Ok(out.json(&Value::Array(items))?);
+                }
+                items.iter_mut().for_each(name_changed_fields);
+                return Ok(out.table(&HISTORY, &items)?);
+            }
+            What::Show { twin } => api.get(&["twins", &twin]).await?,
+            What::Sync { named, entity_type, key } => {
+                let body = json!({ "entity_type": entity_type, "key": key });
+                api.post(&["connections", &id(&api, &named).await?, "twins"], body).await?
+            }
+            What::Link { named, local, remote, start } => {
+                let record = |(entity_type, key): (String, String)| json!({ "entity_type": entity_type, "key": key });
+                let body = json!({ "local": record(local), "remote": record(remote), "start": start });
+                api.post(&["connections", &id(&api, &named).await?, "twins", "link"], body).await?
+            }
+            What::Stop { twin, yes } => {
+                if !confirmed("Stop the sync of this twin on both sides?", yes)? {
+                    anyhow::bail!("not stopped");
+                }
+                let stopped = api.delete(&["twins", &twin]).await?;
+                if stopped.is_null() {
+                    return out.done(json, "stopped");
+                }
+                stopped
+            }
+        };
+        out.answer(json, &answer)
+    }
+}
+
+fn name_changed_fields(line: &mut Value) {
+    let names = line["changes"].as_array().into_iter().flatten().map(|change| change["field"].clone()).collect();
+    line["changed"] = Value::Array(names);
+}
+
+fn entity(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((entity_type, key)) if !entity_type.is_empty() && !key.is_empty() => Ok((entity_type.to_owned(), key.to_owned())),
+        _ => Err("write it as TYPE:KEY, such as Case:5005g00000ABCDEAA2".to_owned()),
+    }
+}

@@ -1,0 +1,321 @@
+//! What pool and worker say to each other: length-prefixed JSON (u32, big-endian, then that many bytes), one job, one
+//! answer. The scene is written without copying the record and reaches the script engine as the text that was sent.
+
+use std::{
+    borrow::Cow,
+    io::{self, Read, Write},
+};
+
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Number, Value, value::RawValue};
+
+use crate::domain::{
+    connection::Mode,
+    replica::{self, Fields},
+    rule::{ConnectionView, EntityView, Listed, RuleError, RuleInput, RuleOutput},
+};
+
+/// Largest job or answer, in bytes; a rule has 16 MiB for everything.
+pub const MAX_FRAME: usize = 4 << 20;
+/// Largest integer that JavaScript's numbers hold together with all smaller ones.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// How the source is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A function body.
+    Rule,
+    /// An expression on `entity`.
+    Expression,
+}
+
+/// A job as the pool writes it.
+#[derive(Serialize)]
+pub struct Job<'a> {
+    /// Comes back in the answer.
+    pub id: u64,
+    /// How long the script may run, in milliseconds.
+    pub wall_ms: u64,
+    /// How to read `source`.
+    pub kind: Kind,
+    /// The text.
+    pub source: &'a str,
+    /// What it sees.
+    pub scene: Scene<'a>,
+}
+
+/// A job as the worker reads it.
+#[derive(Deserialize)]
+pub struct Order<'a> {
+    /// See [`Job`].
+    pub id: u64,
+    /// See [`Job`].
+    pub wall_ms: u64,
+    /// See [`Job`].
+    pub kind: Kind,
+    /// See [`Job`].
+    #[serde(borrow)]
+    pub source: Cow<'a, str>,
+    /// JSON text of a [`Scene`].
+    #[serde(borrow)]
+    pub scene: &'a RawValue,
+}
+
+/// What the worker answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The job's id.
+    pub id: u64,
+    /// The worker leaves after this answer.
+    pub leaving: bool,
+    /// How it went.
+    pub verdict: Verdict,
+}
+
+/// How a run went.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// JSON text of an [`Outcome`], not yet read.
+    Outcome(Box<RawValue>),
+    /// An expression's truth.
+    Truth(bool),
+    /// See [`RuleError::Script`].
+    Script {
+        /// The engine's words.
+        message: String,
+        /// From 1.
+        line: Option<u32>,
+        /// From 1.
+        column: Option<u32>,
+    },
+    /// See [`RuleError::Limit`].
+    Limit(String),
+    /// See [`RuleError::Engine`].
+    Engine(String),
+}
+
+#[derive(Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
+struct Outcome {
+    replica: Fields,
+    assigned: Fields,
+    entity_type: Option<String>,
+    skip: Option<String>,
+    log: Vec<String>,
+}
+
+impl Verdict {
+    /// The verdict on a rule.
+    pub fn output(self) -> Result<RuleOutput, RuleError> {
+        match self {
+            Self::Outcome(text) => {
+                let Outcome { mut replica, mut assigned, entity_type, skip, log } =
+                    serde_json::from_str(text.get()).map_err(|error| {
+                        script(format!("what the rule left is not valid JSON (text with half a character?): {error}"))
+                    })?;
+                replica.values_mut().chain(assigned.values_mut()).for_each(as_doubles);
+                Ok(RuleOutput { replica, assigned, entity_type, skip, log })
+            }
+            other => Err(other.error()),
+        }
+    }
+
+    /// The verdict on an expression.
+    pub fn truth(self) -> Result<bool, RuleError> {
+        match self {
+            Self::Truth(truth) => Ok(truth),
+            other => Err(other.error()),
+        }
+    }
+
+    fn error(self) -> RuleError {
+        match self {
+            Self::Script { message, line, column } => RuleError::Script { message, line, column },
+            Self::Limit(what) => RuleError::Limit(what),
+            Self::Engine(what) => RuleError::Engine(what),
+            Self::Outcome(_) | Self::Truth(_) => RuleError::Engine("the worker answered another question".to_owned()),
+        }
+    }
+}
+
+fn script(message: String) -> RuleError {
+    RuleError::Script { message, line: None, column: None }
+}
+
+/// Integers beyond 2^53 in an outcome are doubles that were printed without a fraction: they say so again.
+fn as_doubles(value: &mut Value) {
+    match value {
+        Value::Number(number) if !exact(number) => {
+            if let Some(double) = number.as_f64().and_then(Number::from_f64) {
+                *number = double;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(as_doubles),
+        Value::Object(map) => map.values_mut().for_each(as_doubles),
+        _ => {}
+    }
+}
+
+fn exact(number: &Number) -> bool {
+    number.is_f64()
+        || number.as_u64().is_some_and(|n| n <= MAX_EXACT)
+        || number.as_i64().is_some_and(|n| n.unsigned_abs() <= MAX_EXACT)
+}
+
+/// A value whose inexact integers are written as text.
+struct Exact<'a>(&'a Value);
+
+impl Serialize for Exact<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Number(number) if !exact(number) => serializer.collect_str(number),
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Exact)),
+            Value::Object(map) => ExactFields(map).serialize(serializer),
+            other => other.serialize(serializer),
+        }
+    }
+}
+
+struct ExactFields<'a>(&'a Fields);
+
+impl Serialize for ExactFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in self.0 {
+            map.serialize_entry(name, &Exact(value))?;
+        }
+        map.end()
+    }
+}
+
+/// What `prelude.js` builds the rule's world from.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scene<'a> {
+    direction: &'static str,
+    fields: ExactFields<'a>,
+    entity_type: &'a str,
+    key: &'a str,
+    replica: Option<ExactFields<'a>>,
+    previous: Option<ExactFields<'a>>,
+    changed: Vec<String>,
+    deleted: bool,
+    first_sync: bool,
+    connection: Option<ConnectionScene<'a>>,
+    listed: Cow<'a, Listed>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConnectionScene<'a> {
+    id: &'a str,
+    name: &'a str,
+    mode: Mode,
+    local_short_name: &'a str,
+    remote_short_name: &'a str,
+}
+
+impl<'a> Scene<'a> {
+    /// The scene of an expression.
+    pub fn filter(entity: &'a EntityView) -> Self {
+        Self {
+            direction: "filter",
+            fields: ExactFields(&entity.fields),
+            entity_type: &entity.entity_type,
+            key: &entity.key,
+            replica: None,
+            previous: None,
+            changed: Vec::new(),
+            deleted: false,
+            first_sync: false,
+            connection: None,
+            listed: Cow::Owned(Listed::new()),
+        }
+    }
+
+    /// The scene of a rule.
+    pub fn rule(input: &'a RuleInput) -> Self {
+        match input {
+            RuleInput::Outgoing { entity, previous, first_sync, connection } => Self {
+                direction: "outgoing",
+                previous: previous.as_ref().map(ExactFields),
+                first_sync: *first_sync,
+                connection: Some(connection_scene(connection)),
+                ..Self::filter(entity)
+            },
+            RuleInput::Incoming { entity, replica, previous, first_sync, deleted, connection, listed } => Self {
+                direction: "incoming",
+                replica: Some(ExactFields(replica)),
+                changed: replica::differences(replica, previous.as_ref().unwrap_or(&Fields::new())),
+                previous: previous.as_ref().map(ExactFields),
+                deleted: *deleted,
+                first_sync: *first_sync,
+                connection: Some(connection_scene(connection)),
+                listed: Cow::Borrowed(listed),
+                ..Self::filter(entity)
+            },
+        }
+    }
+}
+
+fn connection_scene(view: &ConnectionView) -> ConnectionScene<'_> {
+    ConnectionScene {
+        id: &view.id,
+        name: &view.name,
+        mode: view.mode,
+        local_short_name: &view.local_short_name,
+        remote_short_name: &view.remote_short_name,
+    }
+}
+
+/// A message with its length in front, ready for one write; `Err` is the number of bytes that were too many.
+pub fn frame(message: &impl Serialize) -> Result<Vec<u8>, usize> {
+    let mut bytes = vec![0; 4];
+    serde_json::to_writer(&mut bytes, message).expect("writing maps with text keys to memory does not fail");
+    let length = bytes.len() - 4;
+    match u32::try_from(length) {
+        Ok(prefix) if length <= MAX_FRAME => {
+            bytes[..4].copy_from_slice(&prefix.to_be_bytes());
+            Ok(bytes)
+        }
+        _ => Err(length),
+    }
+}
+
+/// The length that a prefix tells, if it is allowed.
+pub fn length(prefix: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_be_bytes(prefix) as usize;
+    if length > MAX_FRAME {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a message of {length} bytes; at most {MAX_FRAME} may travel"),
+        ));
+    }
+    Ok(length)
+}
+
+/// Reads one message, blocking; `None` where the input ended between two.
+pub fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut prefix = [0; 4];
+    match from.read_exact(&mut prefix) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let mut bytes = vec![0; length(prefix)?];
+    from.read_exact(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// Writes one message, blocking, in one call.
+pub fn write(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
+    let bytes = frame(answer).or_else(|length| {
+        let verdict = Verdict::Limit(format!("it left {length} bytes; at most {MAX_FRAME} can be kept"));
+        frame(&Answer { id: answer.id, leaving: answer.leaving, verdict })
+            .map_err(|_| io::Error::other("a short answer does not fit a frame"))
+    })?;
+    to.write_all(&bytes)?;
+    to.flush()
+}

@@ -1,0 +1,420 @@
+//! The engine from outside: through the pool, with workers on threads (fast) and in child processes (hostile rules).
+//!
+//! A child is this test program again, told to run only [`child`]; it answers on the socket that is its standard input,
+//! since the test harness writes on standard output. Limits are generous: starting a child counts, and machines are slow.
+//!
+//! Longer than most files, since all of it stands on the same few helpers.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::*;
+use crate::domain::{
+    connection::Mode,
+    replica::{self, Fields},
+    rule::{ConnectionView, EntityView, Listed, RuleEngine, RuleError, RuleInput, RuleOutput},
+};
+
+struct Threads;
+
+fn line(ours: UnixStream, child: Option<tokio::process::Child>) -> io::Result<Line> {
+    ours.set_nonblocking(true)?;
+    let (from, to) = tokio::net::UnixStream::from_std(ours)?.into_split();
+    Ok(Line::new(to, from, child))
+}
+
+impl Spawn for Threads {
+    fn spawn(&self) -> io::Result<Line> {
+        let (ours, theirs) = UnixStream::pair()?;
+        std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
+            let mut to = theirs.try_clone().expect("a second handle");
+            // A pool that went away is how these threads end.
+            let _ = worker::serve(&mut &theirs, &mut to);
+        })?;
+        line(ours, None)
+    }
+}
+
+struct Children;
+
+impl Spawn for Children {
+    fn spawn(&self) -> io::Result<Line> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let child = Command::new(std::env::current_exe()?)
+            .args(["--exact", "rules::tests::child", "--test-threads=1"])
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        line(ours, Some(child))
+    }
+}
+
+#[test]
+fn child() {
+    let alone = std::env::args().any(|arg| arg == "--exact");
+    let stdin = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().expect("a handle"));
+    if !alone || stdin.peer_addr().is_err() {
+        return;
+    }
+    worker::confine().expect("limits can be lowered");
+    let mut to = stdin.try_clone().expect("a second handle");
+    let _ = worker::serve(&mut &stdin, &mut to);
+}
+
+fn pool() -> Pool<Threads> {
+    Pool::with(Threads, 1, Duration::from_secs(5))
+}
+
+fn fields(value: Value) -> Fields {
+    value.as_object().expect("an object").clone()
+}
+
+fn connection() -> ConnectionView {
+    ConnectionView {
+        id: "c1".to_owned(),
+        name: "to-erp".to_owned(),
+        mode: Mode::Basic,
+        local_short_name: "sf".to_owned(),
+        remote_short_name: "erp".to_owned(),
+    }
+}
+
+fn entity(value: Value) -> EntityView {
+    EntityView { entity_type: "Case".to_owned(), key: "00001026".to_owned(), fields: fields(value) }
+}
+
+fn outgoing(value: Value) -> RuleInput {
+    RuleInput::Outgoing { entity: entity(value), previous: None, first_sync: true, connection: connection() }
+}
+
+fn incoming(current: Value, replica: Value, first_sync: bool) -> RuleInput {
+    RuleInput::Incoming {
+        entity: EntityView { fields: fields(current), ..EntityView::default() },
+        replica: fields(replica),
+        previous: None,
+        first_sync,
+        deleted: false,
+        connection: connection(),
+        listed: Listed::new(),
+    }
+}
+
+async fn replica_of(source: &str) -> Result<Value, RuleError> {
+    pool().run(source, &outgoing(json!({"Subject": "Printer"}))).await.map(|output| Value::Object(output.replica))
+}
+
+async fn script_error(source: &str) -> (String, Option<u32>, Option<u32>) {
+    match replica_of(source).await {
+        Err(RuleError::Script { message, line, column }) => (message, line, column),
+        other => panic!("`{source}` ended with {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_outgoing_rule_reads_and_writes() {
+    let source = "replica.s = entity.Subject; replica.t = entity.entityType; replica.k = entity.key; replica.n = undefined;
+        replica.c = [connection.localShortName, connection.mode, firstSync, previous]; replica.d = new Date(0);
+        log.info('seen', {a: 1}); log.warn('careful'); return; replica.never = 1";
+    let output = pool().run(source, &outgoing(json!({"Subject": "Printer"}))).await.expect("runs");
+    let expected =
+        json!({"s": "Printer", "t": "Case", "k": "00001026", "c": ["sf", "basic", true, null], "d": "1970-01-01T00:00:00.000Z"});
+    assert_eq!(Value::Object(output.replica), expected);
+    assert_eq!(output.log, [r#"info: seen {"a":1}"#, "warn: careful"]);
+}
+
+#[tokio::test]
+async fn errors_tell_where_in_the_rule() {
+    let (message, line, column) = script_error("let a = 1;\n  nowhere.x = a;").await;
+    assert!(message.contains("nowhere"), "{message}");
+    assert_eq!((line, column), (Some(2), Some(3)));
+    assert_eq!(script_error("nowhere.x = 1;").await.1, Some(1));
+    assert_eq!(script_error("nowhere.x = 1;").await.2, Some(1));
+    let (message, line, column) = script_error("replica.a = 1;\nreplica.b = = 2;").await;
+    assert!(message.starts_with("SyntaxError"), "{message}");
+    assert_eq!((line, column.is_some()), (Some(2), true));
+    assert_eq!(script_error("misspelt = 1").await.1, Some(1), "strict mode");
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_named() {
+    for (source, words) in [
+        ("entity.Subject = 'x'", "entity is read-only here: entity.Subject"),
+        ("delete entity.Subject", "read-only"),
+        ("replica = {a: 1}", "replica"),
+        ("replica.a = {b: [1n]}", "replica.a.b[0] is a bigint"),
+        ("replica.f = () => 1", "replica.f is a function"),
+        ("replica.n = 0/0", "replica.n is NaN"),
+        ("replica.n = 1/0", "replica.n is Infinity"),
+        ("replica.m = new Map()", "not a plain object"),
+        ("replica.r = replica", "contains itself"),
+        ("replica.p = Promise.resolve(1)", "Promise"),
+        ("return (async () => {})()", "Promise"),
+        ("throw null", "threw null"),
+        ("throw 'no'", "threw no"),
+        ("replica.a = '\\ud800'", "half a character"),
+        ("\0", "NUL"),
+    ] {
+        let (message, ..) = script_error(source).await;
+        assert!(message.contains(words), "`{source}`: {message}");
+    }
+}
+
+#[tokio::test]
+async fn skip_ends_a_rule_even_where_it_is_caught() {
+    for source in ["skip('not ours'); replica.a = 1", "try { skip('not ours') } catch { replica.a = 1 }"] {
+        let output = pool().run(source, &outgoing(json!({}))).await.expect("runs");
+        assert_eq!(output, RuleOutput { skip: Some("not ours".to_owned()), ..RuleOutput::default() });
+    }
+}
+
+#[tokio::test]
+async fn assignments_are_recorded_also_where_nothing_changes() {
+    let source = "entity.Subject = replica.summary; entity.Reason = replica.absent; entity.Note = null;
+        entity.Tags = [...entity.Tags, 'b']; log.info(entity.Subject, replica.changed.join());";
+    let input = incoming(json!({"Subject": "Same", "Tags": ["a"], "Other": 1}), json!({"summary": "Same"}), false);
+    let output = pool().run(source, &input).await.expect("runs");
+    assert_eq!(Value::Object(output.assigned), json!({"Subject": "Same", "Tags": ["a", "b"], "Note": null}));
+    assert_eq!((output.entity_type, output.log), (None, vec!["info: Same summary".to_owned()]));
+    for source in
+        ["entity.Tags.push('b')", "entity.key = 'x'", "delete entity.Other", "replica.summary = 'x'", "entity.entityType = 1"]
+    {
+        assert!(matches!(pool().run(source, &input).await, Err(RuleError::Script { line: Some(1), .. })), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn built_in_pairs_do_what_the_table_says() {
+    let pool = pool();
+    let salesforce = built_in("salesforce").expect("a pair");
+    let case = json!({"Id": "500x", "Subject": "S", "Description": null, "Status": "New", "Priority": "High", "Origin": "Web"});
+    let sent = pool.run(&salesforce.outgoing, &outgoing(case)).await.expect("runs").replica;
+    let replica = json!({"key": "500x", "summary": "S", "description": null, "status": "New", "priority": "High"});
+    assert_eq!(Value::Object(sent), replica);
+
+    let first = pool.run(&salesforce.incoming, &incoming(json!({}), replica.clone(), true)).await.expect("runs");
+    assert_eq!(Value::Object(first.assigned), json!({"Origin": "Web", "Status": "New", "Subject": "S", "Description": null}));
+    assert_eq!(first.entity_type.as_deref(), Some("Case"));
+    let mut unlisted = incoming(json!({}), json!({"summary": "S"}), true);
+    if let RuleInput::Incoming { listed, .. } = &mut unlisted {
+        listed.insert("Origin".to_owned(), vec!["Phone".to_owned()]);
+        listed.insert("Status".to_owned(), vec!["New".to_owned()]);
+    }
+    let unlisted = pool.run(&salesforce.incoming, &unlisted).await.expect("runs");
+    assert_eq!(Value::Object(unlisted.assigned), json!({"Status": "New", "Subject": "S"}));
+    let later = pool.run(&salesforce.incoming, &incoming(json!({}), replica.clone(), false)).await.expect("runs");
+    assert_eq!((Value::Object(later.assigned), later.entity_type), (json!({"Subject": "S", "Description": null}), None));
+
+    let webhook = built_in("webhook").expect("a pair");
+    let first = pool.run(&webhook.incoming, &incoming(json!({}), replica.clone(), true)).await.expect("runs");
+    let expected = json!({"summary": "S", "description": null, "status": "New", "priority": "High"});
+    assert_eq!((Value::Object(first.assigned), first.entity_type.as_deref()), (expected.clone(), Some("issue")));
+    let sent = pool.run(&webhook.outgoing, &outgoing(expected)).await.expect("runs").replica;
+    assert_eq!(sent["key"], "00001026");
+    assert_eq!(built_in("pigeon"), None);
+
+    for rule in [&salesforce.incoming, &webhook.incoming] {
+        let mut last = incoming(json!({}), replica.clone(), false);
+        if let RuleInput::Incoming { deleted, .. } = &mut last {
+            *deleted = true;
+        }
+        let last = pool.run(rule, &last).await.expect("runs");
+        assert!(last.assigned.is_empty() && last.entity_type.is_none() && last.log.len() == 1, "{last:?}");
+    }
+}
+
+#[tokio::test]
+async fn filters_are_expressions() {
+    let pool = pool();
+    let issue = entity(json!({"status": "Open", "labels": ["sync"]}));
+    for (filter, truth) in [
+        ("entity.status === 'Open'", true),
+        ("entity.labels.includes('sync') // ours", true),
+        ("entity.nothing", false),
+        ("entity.entityType === 'Case' && entity.key", true),
+    ] {
+        assert_eq!(pool.matches(filter, &issue).await, Ok(truth), "{filter}");
+    }
+    for filter in ["", "a b", "entity.x = 1", "entity.x.y", "1; 2"] {
+        let result = pool.matches(filter, &issue).await;
+        assert!(matches!(result, Err(RuleError::Script { line: Some(_), .. })), "`{filter}`: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_rules_globals_never_reach_the_next() {
+    let pool = pool();
+    let input = outgoing(json!({}));
+    let dirt =
+        "Object.prototype.x = 1; globalThis.y = 2; JSON.stringify = () => '{}'; Array.prototype.push = null; replica.z = 3";
+    assert_eq!(Value::Object(pool.run(dirt, &input).await.expect("runs").replica), json!({"z": 3}));
+    let look = "replica.x = typeof ({}).x; replica.y = typeof y; replica.p = typeof prelude; replica.f = typeof [].push";
+    let seen = Value::Object(pool.run(look, &input).await.expect("runs").replica);
+    assert_eq!(seen, json!({"x": "undefined", "y": "undefined", "p": "undefined", "f": "function"}));
+}
+
+#[tokio::test]
+async fn big_integers_arrive_as_text_and_big_doubles_stay_numbers() {
+    let input = outgoing(
+        json!({"id": 9_007_199_254_740_993_u64, "edge": 9_007_199_254_740_992_u64, "list": [-9_007_199_254_740_995_i64], "big": 1e17}),
+    );
+    let output = pool().run("Object.assign(replica, entity); replica.made = 2 ** 60", &input).await.expect("runs");
+    let expected = json!({"id": "9007199254740993", "edge": 9_007_199_254_740_992_u64, "list": ["-9007199254740995"], "big": 1e17,
+        "made": 1_152_921_504_606_846_976_f64});
+    assert_eq!(Value::Object(output.replica), expected);
+}
+
+#[tokio::test]
+async fn logs_are_short() {
+    let source = "const long = '😀'.repeat(3000); for (let i = 0; i < 500; i++) log.info(long)";
+    let output = pool().run(source, &outgoing(json!({}))).await.expect("runs");
+    assert_eq!(output.log.len(), 201);
+    assert!(output.log.iter().all(|line| line.encode_utf16().count() <= 2000));
+}
+
+#[tokio::test]
+async fn hostile_rules_end_and_the_engine_lives_on() {
+    let wall = Duration::from_millis(600);
+    let pool = Pool::with(Children, 2, wall);
+    let input = outgoing(json!({"Subject": "Printer"}));
+    let (one_mib, limit) = ("'x'.repeat(2 ** 20)", true);
+    for (source, limited) in [
+        ("for (;;) {}", limit),
+        ("try { for (;;) {} } finally { for (;;) {} }", limit),
+        ("const x = []; while (true) x.push(1)", limit),
+        ("'a'.repeat(2 ** 30 - 1).length", limit),
+        ("new Array(1e9) + ''", limit),
+        ("/^(a+)+$/.test('a'.repeat(40) + 'b')", limit),
+        ("const f = () => f() + 1; f()", limit),
+        ("Object.defineProperty(replica, 'x', { enumerable: true, get() { for (;;) {} } })", limit),
+        ("const e = new Error(); Object.defineProperty(e, 'message', { get() { for (;;) {} } }); throw e", limit),
+        (&format!("replica.x = []; for (let i = 0; i < 64; i++) replica.x.push({one_mib} + i)"), limit),
+        ("throw null", false),
+        ("Error.prepareStackTrace = () => { throw 1 }; nowhere()", false),
+        ("return new Promise(() => {})", false),
+        ("replica.x = Function('return this')().process; import('x').then(() => {})", false),
+        ("Object.prototype.toJSON = () => 1; Object.prototype.__defineSetter__('a', () => { throw 1 }); replica.a = 1", false),
+    ] {
+        let started = Instant::now();
+        let result = pool.run(source, &input).await;
+        // Twice the limit, and room for the start of a child on a loaded machine.
+        assert!(started.elapsed() < wall * 2 + Duration::from_secs(2), "`{source}` took {:?}", started.elapsed());
+        assert_eq!(matches!(result, Err(RuleError::Limit(_))), limited, "`{source}` ended with {result:?}");
+        assert!(!matches!(result, Err(RuleError::Engine(_))), "`{source}` ended with {result:?}");
+        let after = pool.run("replica.s = entity.Subject", &input).await.expect("the engine lives on").replica;
+        assert_eq!(after["s"], "Printer", "after `{source}`");
+    }
+}
+
+#[tokio::test]
+async fn neighbours_of_a_killed_worker_never_notice() {
+    let pool = Pool::with(Children, 2, Duration::from_secs(1));
+    let input = outgoing(json!({"Subject": "Printer"}));
+    let quiet = async {
+        for _ in 0..50 {
+            pool.run("replica.s = entity.Subject", &input).await.expect("undisturbed");
+        }
+    };
+    let (stuck, ()) = tokio::join!(pool.run("for (;;) {}", &input), quiet);
+    assert!(matches!(stuck, Err(RuleError::Limit(_))));
+}
+
+fn program(name: &str, args: &[&str], wall_ms: u64) -> Pool {
+    let args = args.iter().map(Into::into).collect();
+    Pool::new(PoolSettings { program: name.into(), args, workers: 1, wall: Duration::from_millis(wall_ms) })
+}
+
+#[tokio::test]
+async fn a_child_that_fails_is_told_apart() {
+    let input = outgoing(json!({}));
+    assert!(matches!(program("/nowhere/at/all", &[], 50).run("", &input).await, Err(RuleError::Engine(_))));
+    let killed = program("/bin/sleep", &["60"], 50).run("", &input).await;
+    assert!(matches!(&killed, Err(RuleError::Limit(what)) if what.contains("killed")), "{killed:?}");
+    let echo = program("/bin/cat", &[], 2000).run("", &input).await;
+    assert!(matches!(echo, Err(RuleError::Engine(_))), "{echo:?}");
+    let crashed = program("/bin/sh", &["-c", "head -c 4 > /dev/null; kill -SEGV $$"], 2000).run("", &input).await;
+    assert!(matches!(&crashed, Err(RuleError::Limit(what)) if what.contains("memory")), "{crashed:?}");
+    let left = program("/bin/sh", &["-c", "head -c 4 > /dev/null; exit 3"], 2000).run("", &input).await;
+    assert!(matches!(&left, Err(RuleError::Engine(what)) if what.contains("exit status: 3")), "{left:?}");
+}
+
+/// Starts children and remembers who they are.
+#[derive(Clone, Default)]
+struct Watched(Arc<Mutex<Vec<i32>>>);
+
+impl Spawn for Watched {
+    fn spawn(&self) -> io::Result<Line> {
+        let line = Children.spawn()?;
+        self.0.lock().unwrap().extend(line.id().and_then(|id| i32::try_from(id).ok()));
+        Ok(line)
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_was_ended_while_idle_is_no_rules_fault() {
+    let watched = Watched::default();
+    let pool = Pool::with(watched.clone(), 1, Duration::from_secs(5));
+    let input = outgoing(json!({}));
+    pool.run("", &input).await.expect("runs");
+    let id = Pid::from_raw(watched.0.lock().unwrap()[0]).expect("a process");
+    kill_process(id, Signal::KILL).expect("our own child");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    pool.run("", &input).await.expect("runs in another");
+    assert_eq!(watched.0.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_too_big_is_refused_before_it_is_sent() {
+    let input = outgoing(json!({"Subject": "x".repeat(5 << 20)}));
+    assert!(matches!(pool().run("", &input).await, Err(RuleError::Limit(_))));
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        (-(1_i64 << 53)..=1 << 53).prop_map(Value::from),
+        (-1_000_000_000_i64..1_000_000_000, 0..7).prop_map(|(digits, places)| json!(digits as f64 / 10_f64.powi(places))),
+    ];
+    leaf.prop_recursive(4, 48, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((name(), inner), 0..6).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+/// `key` and `entityType` belong to the record, `__proto__` to the language.
+fn name() -> impl Strategy<Value = String> {
+    any::<String>().prop_filter("a name of its own", |name| !["key", "entityType", "__proto__"].contains(&name.as_str()))
+}
+
+#[test]
+fn a_copying_rule_changes_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let pool = pool();
+    let records = prop::collection::vec((name(), values()), 0..8);
+    proptest!(ProptestConfig::with_cases(64), |(record in records)| {
+        let input = outgoing(Value::Object(record.into_iter().collect()));
+        let RuleInput::Outgoing { entity, .. } = &input else { unreachable!() };
+        let output = runtime.block_on(pool.run("for (const name of Object.keys(entity)) replica[name] = entity[name]", &input));
+        let output = output.expect("runs");
+        prop_assert_eq!(output.replica.len(), entity.fields.len());
+        prop_assert_eq!(replica::differences(&output.replica, &entity.fields), Vec::<String>::new());
+    });
+}

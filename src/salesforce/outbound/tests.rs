@@ -1,0 +1,205 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    clock::{ManualClock, SystemClock},
+    domain::tracker::{Description, Field},
+};
+
+const SAMPLE: &str = include_str!("../../../tests/fixtures/outbound-case.xml");
+
+fn read(text: &str) -> Result<Message, Malformed> {
+    parse(text.as_bytes(), Limits::default())
+}
+
+fn refused(text: &str) -> String {
+    read(text).expect_err("refused").0
+}
+
+fn object(message: &Message, index: usize) -> &SObject {
+    message.notifications[index].as_ref().expect("whole").object.as_ref().expect("with data")
+}
+
+/// The sample with its second notification replaced.
+fn with_second(notification: &str) -> String {
+    let start = SAMPLE.rfind("<Notification>").expect("there");
+    let end = SAMPLE.rfind("</Notification>").expect("there") + "</Notification>".len();
+    format!("{}{notification}{}", &SAMPLE[..start], &SAMPLE[end..])
+}
+
+#[test]
+fn the_sample_is_read_whole() {
+    let message = read(SAMPLE).expect("reads");
+    assert_eq!(message.organization_id, "00D5i000000XyZaEAK");
+    assert_eq!(message.action_id.len(), 18);
+    assert!(!message.session_id_present);
+    assert_eq!(message.notifications.len(), 2);
+    let first = object(&message, 0);
+    assert_eq!((first.entity_type.as_str(), first.id.as_str()), ("Case", "5005i00000KfR1aAAF"));
+    let text = first.fields["Description"].as_str().expect("text");
+    assert_eq!(text, "Pump \"B2\" stops at <60 % load & shows E-17.\nSeen twice — naïve reset did not help ✓");
+    assert!(!object(&message, 1).fields.contains_key("Subject"));
+}
+
+#[test]
+fn a_byte_order_mark_and_other_prefixes_are_the_same_message() {
+    let marked = format!("\u{FEFF}{SAMPLE}");
+    assert_eq!(read(&marked), read(SAMPLE));
+    let renamed = SAMPLE.replace("sf:", "x1:").replace("xmlns:sf", "xmlns:x1").replace("soapenv", "S");
+    assert_eq!(read(&renamed), read(SAMPLE));
+    let crlf = SAMPLE.replace('\n', "\r\n");
+    assert_eq!(read(&crlf), read(SAMPLE));
+    let cdata = SAMPLE.replace("Pump stops under load", "Pump <![CDATA[stops]]>&#x20;under<!-- --> load");
+    assert_eq!(read(&cdata), read(SAMPLE));
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    assert!(refused("").contains("early"));
+    assert!(refused(&SAMPLE.replace("<soapenv:Envelope", "<!DOCTYPE x><soapenv:Envelope")).contains("document types"));
+    assert!(refused(&SAMPLE.replace("<soapenv:Body>", "<soapenv:Body><?php x?>")).contains("processing"));
+    assert!(refused(&format!("{SAMPLE}<x/>")).contains("two roots"));
+    assert!(refused(&format!("{SAMPLE}tail")).contains("outside"));
+    assert!(refused(&SAMPLE[..SAMPLE.len() - 20]).contains("early"));
+    assert!(refused(&SAMPLE.replace("2005/09/outbound", "2005/09/inbound")).contains("notifications"));
+    assert!(refused(&SAMPLE.replace("OrganizationId>", "Organization>")).contains("OrganizationId"));
+    assert!(refused(&SAMPLE.replace("00D5i000000XyZaEAK</Org", "0015i000000XyZaEAK</Org")).contains("OrganizationId"));
+    assert!(refused(&SAMPLE.replace("encoding=\"UTF-8\"", "encoding=\"ISO-8859-1\"")).contains("UTF-8"));
+    assert!(refused(&SAMPLE.replace("Pump stops", "&pump; stops")).contains("reference"));
+    assert!(refused(&SAMPLE.replace("Pump stops", "&#0; stops")).len() > 5);
+    assert!(
+        refused(&SAMPLE.replace("<sf:Subject>", "<no:Subject>").replace("</sf:Subject>", "</no:Subject>")).contains("prefix")
+    );
+    assert!(refused(&SAMPLE.replace("xsi:nil=\"true\"", "xsi:nil=\"true\" xsi:nil=\"true\"")).contains("twice"));
+    let deep = format!("{}{}", "<a>".repeat(40), "</a>".repeat(40));
+    assert!(refused(&deep).contains("deep"));
+    assert!(refused(&"x".repeat(20)).contains("outside"));
+    let small = Limits { bytes: 100, ..Limits::default() };
+    assert!(parse(SAMPLE.as_bytes(), small).expect_err("refused").0.contains("larger"));
+}
+
+#[test]
+fn a_hundred_and_one_notifications_are_refused() {
+    let one = "<Notification><Id>04l5i0000012QwFAAU</Id></Notification>";
+    assert_eq!(read(&with_second(&one.repeat(99))).expect("a hundred").notifications.len(), 100);
+    assert!(refused(&with_second(&one.repeat(100))).contains("100"));
+}
+
+#[test]
+fn one_senseless_notification_leaves_its_neighbours() {
+    let id = "<Id>04l5i0000012QwFAAU</Id>";
+    for broken in [
+        "<Notification><Id>nonsense</Id></Notification>".to_owned(),
+        format!("<Notification>{id}<sObject><x/></sObject></Notification>"),
+        format!(
+            "<Notification>{id}<sObject xsi:type=\"sf:Case\" xmlns:sf=\"urn:other\"><sf:Id>5005i00000KfR1b</sf:Id></sObject></Notification>"
+        ),
+        format!(
+            "<Notification>{id}<sObject xsi:type=\"sf:Case\" xmlns:sf=\"{SOBJECT}\"><sf:Id>short</sf:Id></sObject></Notification>"
+        ),
+        format!(
+            "<Notification>{id}<sObject xsi:type=\"sf:Case\" xmlns:sf=\"{SOBJECT}\"><sf:A>1</sf:A><sf:A>2</sf:A></sObject></Notification>"
+        ),
+    ] {
+        let message = read(&with_second(&broken)).expect("the message itself is sound");
+        assert!(message.notifications[0].is_ok());
+        assert!(message.notifications[1].is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn a_record_without_data_means_look() {
+    let id = "<Id>04l5i0000012QwFAAU</Id>";
+    let typed = format!("<sObject xsi:type=\"sf:Case\" xmlns:sf=\"{SOBJECT}\"><sf:Id>5005i00000KfR1b</sf:Id></sObject>");
+    for (form, known) in [(String::new(), 0), ("<sObject xsi:nil=\"true\"/>".to_owned(), 0), (typed, 1)] {
+        let message = read(&with_second(&format!("<Notification>{id}{form}</Notification>"))).expect("reads");
+        assert!(message.notifications[1].is_ok());
+        let changes = changes(&message, "support", Time(0), &SystemClock);
+        assert_eq!(changes.len(), 1 + known);
+        assert!(changes.get(1).is_none_or(|change| change.content.is_none() && change.key == "5005i00000KfR1bAAF"));
+    }
+}
+
+#[test]
+fn a_message_becomes_changes() {
+    let clock = ManualClock::new(Time::from_seconds(1_795_402_641));
+    let changes = changes(&read(SAMPLE).expect("reads"), "support", clock.now(), &clock);
+    assert_eq!(changes.len(), 2);
+    assert_eq!(changes[0].notice_id.as_deref(), Some("04l5i0000012QwEAAU"));
+    assert_eq!((changes[0].source, changes[0].entity_type.as_str()), (Source::OutboundMessage, "Case"));
+    let content = changes[0].content.as_ref().expect("with data");
+    assert_eq!(content.stamp, Some("2026-11-23T02:41:07Z".parse().expect("a time")));
+    assert_eq!(content.editor.as_deref(), Some("0055i000002hGjKAAU"));
+    assert!(!content.whole);
+    assert_ne!(changes[0].correlation, changes[1].correlation);
+}
+
+#[test]
+fn text_gets_the_form_that_rest_has() {
+    let field = |name: &str, field_type: &str| Field {
+        name: name.into(),
+        label: name.into(),
+        field_type: field_type.into(),
+        length: None,
+        writable: true,
+        required: false,
+        values: None,
+    };
+    let description = Description {
+        entity_type: "Case".into(),
+        fields: vec![
+            field("IsClosed", "boolean"),
+            field("Estimated_Cost__c", "currency"),
+            field("SystemModstamp", "datetime"),
+            field("Target_Date__c", "date"),
+            field("Subject", "string"),
+        ],
+    };
+    let fields = json!({"IsClosed": "false", "Estimated_Cost__c": "1.25E7", "SystemModstamp": "2026-11-23T02:41:07.000Z",
+        "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1"});
+    let typed = typed(fields.as_object().expect("fields"), &description);
+    let expected = json!({"IsClosed": false, "Estimated_Cost__c": 12_500_000.0, "SystemModstamp": "2026-11-23T02:41:07.000+0000",
+        "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1"});
+    assert_eq!(Value::Object(typed), expected);
+}
+
+#[test]
+fn answers_are_sound_xml() {
+    assert!(ack(true).contains("<Ack>true</Ack>"));
+    assert!(ack(false).contains("<Ack>false</Ack>"));
+    let answer = fault("a <b> & \"c\" \u{0}");
+    assert!(answer.contains("a &lt;b&gt; &amp;"), "{answer}");
+    assert!(xml::read(answer.as_bytes(), Limits::default()).is_ok());
+    assert!(xml::read(ack(true).as_bytes(), Limits::default()).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = parse(&bytes, Limits::default());
+    }
+
+    #[test]
+    fn no_mutation_makes_it_panic(at in 0..SAMPLE.len(), cut in 0..40usize, put in "[<>/&;!\\[\\]?\"'=:a-zA-Z0-9 ]{0,20}") {
+        let mut bytes = SAMPLE.as_bytes().to_vec();
+        let end = (at + cut).min(bytes.len());
+        bytes.splice(at..end, put.bytes());
+        if let Ok(message) = parse(&bytes, Limits::default()) {
+            prop_assert!(message.organization_id.starts_with("00D") && message.organization_id.len() == 18);
+            prop_assert!((1..=100).contains(&message.notifications.len()));
+        }
+    }
+
+    #[test]
+    fn a_truncated_message_is_no_message(at in 0..SAMPLE.trim_end().len()) {
+        prop_assert!(parse(&SAMPLE.as_bytes()[..at], Limits::default()).is_err());
+    }
+
+    #[test]
+    fn values_come_through_escaping(text in "[^\u{0}-\u{8}\u{b}-\u{1f}\u{fffe}\u{ffff}]{0,60}") {
+        let escaped = quick_xml::escape::escape(text.as_str()).into_owned();
+        let message = read(&SAMPLE.replace("Pump stops under load", &escaped)).expect("reads");
+        prop_assert_eq!(object(&message, 0).fields["Subject"].as_str().expect("text"), text.as_str());
+    }
+}

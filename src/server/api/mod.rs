@@ -1,0 +1,149 @@
+//! REST v1. One file per resource; handlers extract, authorise, act, answer.
+//!
+//! To add an operation: a handler with its `utoipa::path`, a line in [`routes`] and one in [`Doc`] (a test holds the two
+//! together), and the OpenAPI snapshot. Names are those of the design; errors are [`Problem`](super::kit::Problem)s.
+
+pub mod bodies;
+mod common;
+mod connections;
+mod errors;
+mod invitations;
+mod node;
+mod stream;
+mod tokens;
+mod trackers;
+mod triggers;
+mod twins;
+
+use actix_web::{HttpResponse, middleware::from_fn, web};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+};
+
+use super::kit::{ProblemBody, auth, idempotency};
+
+/// Where the API is mounted.
+pub const BASE: &str = "/api/v1";
+
+/// The API's description.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Wicketgate", description = "Keeps records in step between two trackers."),
+    servers((url = "/api/v1")),
+    paths(
+        invitations::check_destination,
+        connections::create, connections::list, connections::get, connections::patch, connections::delete,
+        connections::activate, connections::deactivate, connections::confirm,
+        invitations::invite, invitations::revoke, invitations::inspect, invitations::accept,
+        node::rules,
+        triggers::list, triggers::create, triggers::get, triggers::patch, triggers::delete,
+        twins::sync_now, twins::link, twins::list, twins::get, twins::history, twins::stop,
+        trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
+        trackers::describe, trackers::entity,
+        node::queue, node::status,
+        errors::list, errors::get, errors::retry, errors::skip, errors::retry_many, errors::skip_many,
+        tokens::list, tokens::create, tokens::delete, tokens::audit,
+        stream::stream,
+    ),
+    components(schemas(ProblemBody)),
+    modifiers(&Finish)
+)]
+#[derive(Debug)]
+pub struct Doc;
+
+/// What all operations share: the bearer token and the problem document.
+#[derive(Debug)]
+struct Finish;
+
+impl Modify for Finish {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let components = api.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        api.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("token", [])]);
+    }
+}
+
+/// The OpenAPI document as JSON.
+pub fn document() -> String {
+    Doc::openapi().to_pretty_json().expect("the document is plain JSON")
+}
+
+/// Mounts the API.
+pub fn routes(config: &mut web::ServiceConfig) {
+    let described = || async { HttpResponse::Ok().content_type("application/json").body(document()) };
+    config.service(web::resource("/api/v1/openapi.json").route(web::get().to(described))).service(
+        web::scope(BASE)
+            .wrap(from_fn(idempotency::repeat))
+            .wrap(from_fn(auth::authenticate))
+            .configure(joining)
+            .configure(syncing)
+            .configure(administering),
+    );
+}
+
+fn joining(config: &mut web::ServiceConfig) {
+    use web::{delete, get, patch, post, resource};
+    config
+        .service(resource("/destinations/check").route(post().to(invitations::check_destination)))
+        .service(resource("/connections").route(get().to(connections::list)).route(post().to(connections::create)))
+        .service(
+            resource("/connections/{id}")
+                .route(get().to(connections::get))
+                .route(patch().to(connections::patch))
+                .route(delete().to(connections::delete)),
+        )
+        .service(resource("/connections/{id}/activate").route(post().to(connections::activate)))
+        .service(resource("/connections/{id}/deactivate").route(post().to(connections::deactivate)))
+        .service(resource("/connections/{id}/confirm").route(post().to(connections::confirm)))
+        .service(
+            resource("/connections/{id}/invitation")
+                .route(post().to(invitations::invite))
+                .route(delete().to(invitations::revoke)),
+        )
+        .service(resource("/invitations/inspect").route(post().to(invitations::inspect)))
+        .service(resource("/invitations/accept").route(post().to(invitations::accept)));
+}
+
+fn syncing(config: &mut web::ServiceConfig) {
+    use web::{delete, get, patch, post, resource};
+    config
+        .service(resource("/connections/{id}/rules").route(get().to(node::rules)))
+        .service(resource("/connections/{id}/triggers").route(get().to(triggers::list)).route(post().to(triggers::create)))
+        .service(
+            resource("/connections/{id}/triggers/{trigger}")
+                .route(get().to(triggers::get))
+                .route(patch().to(triggers::patch))
+                .route(delete().to(triggers::delete)),
+        )
+        .service(resource("/connections/{id}/twins").route(post().to(twins::sync_now)))
+        .service(resource("/connections/{id}/twins/link").route(post().to(twins::link)))
+        .service(resource("/twins").route(get().to(twins::list)))
+        .service(resource("/twins/{id}").route(get().to(twins::get)).route(delete().to(twins::stop)))
+        .service(resource("/twins/{id}/history").route(get().to(twins::history)))
+        .service(resource("/errors").route(get().to(errors::list)))
+        .service(resource("/errors/retry").route(post().to(errors::retry_many)))
+        .service(resource("/errors/skip").route(post().to(errors::skip_many)))
+        .service(resource("/errors/{id}").route(get().to(errors::get)))
+        .service(resource("/errors/{id}/retry").route(post().to(errors::retry)))
+        .service(resource("/errors/{id}/skip").route(post().to(errors::skip)));
+}
+
+fn administering(config: &mut web::ServiceConfig) {
+    use web::{delete, get, post, resource};
+    config
+        .service(resource("/trackers").route(get().to(trackers::list)))
+        .service(resource("/trackers/{name}").route(get().to(trackers::get)))
+        .service(resource("/trackers/{name}/check").route(post().to(trackers::check)))
+        .service(resource("/trackers/{name}/rotate-token").route(post().to(trackers::rotate)))
+        .service(resource("/trackers/{name}/sign-in").route(post().to(trackers::sign_in)))
+        .service(resource("/trackers/{name}/types").route(get().to(trackers::types)))
+        .service(resource("/trackers/{name}/types/{type}").route(get().to(trackers::describe)))
+        .service(resource("/trackers/{name}/entities/{type}/{key}").route(get().to(trackers::entity)))
+        .service(resource("/queue").route(get().to(node::queue)))
+        .service(resource("/status").route(get().to(node::status)))
+        .service(resource("/stream").route(get().to(stream::stream)))
+        .service(resource("/tokens").route(get().to(tokens::list)).route(post().to(tokens::create)))
+        .service(resource("/tokens/{id}").route(delete().to(tokens::delete)))
+        .service(resource("/audit").route(get().to(tokens::audit)));
+}

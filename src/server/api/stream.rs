@@ -1,0 +1,154 @@
+//! `GET /stream`: what changes, as it changes (server-sent events).
+//!
+//! The store tells which object changed, after the commit; the object is read here, as the caller may see it. A slow
+//! reader that missed something is cut off: it comes back and reads the lists anew, and nothing is silently skipped.
+
+use std::{collections::VecDeque, time::Duration};
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::broadcast;
+
+use super::bodies::{ConnectionBody, TrackerBody, TwinBody};
+use crate::{
+    domain::{ids::ErrorId, token::Scope},
+    server::kit::{Caller, Node, Problem},
+    store::Notice,
+};
+
+/// Keeps proxies from cutting an idle stream.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// So many errors that were shown are remembered, so that their end is told to a bound token too.
+const REMEMBERED: usize = 1_000;
+
+struct Listening {
+    node: web::Data<Node>,
+    caller: Caller,
+    notices: broadcast::Receiver<Notice>,
+    shown: VecDeque<ErrorId>,
+    greeted: bool,
+}
+
+/// What changes, as it changes: `event` is connection, twin, error or tracker; `data` the object, or its id with
+/// `"deleted": true`.
+#[utoipa::path(get, path = "/stream", tag = "node",
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
+pub async fn stream(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Read)?;
+    let notices = node.store.wakes().listen();
+    let listening = Listening { node, caller, notices, shown: VecDeque::new(), greeted: false };
+    let events = futures_util::stream::unfold(listening, |mut listening| async move {
+        let chunk = listening.next().await?;
+        Some((Ok::<Bytes, std::convert::Infallible>(chunk), listening))
+    });
+    Ok(HttpResponse::Ok().content_type("text/event-stream").insert_header(("x-accel-buffering", "no")).streaming(events))
+}
+
+impl Listening {
+    /// The next bytes; `None` ends the stream.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            return Some(Bytes::from_static(b": listening\n\n"));
+        }
+        loop {
+            let clock = self.node.clock.clone();
+            let notice = tokio::select! {
+                biased;
+                () = self.node.lifecycle.stopping() => return None,
+                notice = self.notices.recv() => notice.ok()?,
+                () = clock.sleep(HEARTBEAT) => {
+                    if !self.is_still_known().await {
+                        return None;
+                    }
+                    return Some(Bytes::from_static(b": still here\n\n"));
+                }
+            };
+            match self.event(notice).await {
+                Ok(Some(event)) => return Some(event),
+                Ok(None) => {}
+                Err(problem) => {
+                    tracing::warn!(%problem, "a stream was ended");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// A token that was deleted or has expired hears no more.
+    async fn is_still_known(&self) -> bool {
+        let Some(id) = self.caller.token else { return true };
+        let now = self.node.now();
+        let read = self.node.store.read("api.stream.token", |tx| Box::pin(async move { tx.tokens().await }));
+        read.await.is_ok_and(|all| all.iter().any(|token| token.id == id && token.expires_at.is_none_or(|at| at > now)))
+    }
+
+    async fn event(&mut self, notice: Notice) -> Result<Option<Bytes>, Problem> {
+        let (node, caller) = (self.node.clone(), self.caller.clone());
+        match notice {
+            Notice::Connection(id) if !caller.sees(id) => Ok(None),
+            Notice::Connection(id) => {
+                let now = node.now();
+                let read = node.store.read("api.stream.connection", move |tx| {
+                    Box::pin(async move {
+                        match tx.connection(id).await? {
+                            Some(found) => Ok(Some(ConnectionBody::load(tx, found, now).await?)),
+                            None => Ok(None),
+                        }
+                    })
+                });
+                Ok(Some(read.await?.map_or_else(|| gone("connection", &id.to_string()), |body| event("connection", &body))))
+            }
+            Notice::Twin(id) => {
+                let read = node.store.read("api.stream.twin", move |tx| {
+                    Box::pin(async move {
+                        match tx.twin_by_id(id).await?.filter(|twin| caller.sees(twin.connection_id)) {
+                            Some(found) => Ok(Some(TwinBody::load(tx, found).await?)),
+                            None => Ok(None),
+                        }
+                    })
+                });
+                Ok(read.await?.map(|body| event("twin", &body)))
+            }
+            Notice::Error(id) => self.error(id).await,
+            Notice::Tracker(_) if caller.is_bound() => Ok(None),
+            Notice::Tracker(name) => {
+                let inner = node.clone().into_inner();
+                let read = node.store.read("api.stream.tracker", move |tx| {
+                    Box::pin(async move { TrackerBody::load(tx, &inner, &name, false).await })
+                });
+                Ok(read.await?.map(|body| event("tracker", &body)))
+            }
+        }
+    }
+
+    async fn error(&mut self, id: ErrorId) -> Result<Option<Bytes>, Problem> {
+        let found = self.node.store.read("api.stream.error", move |tx| Box::pin(async move { tx.error(id).await })).await?;
+        match found {
+            Some(error) => {
+                if !error.connection_id.map_or(!self.caller.is_bound(), |connection| self.caller.sees(connection)) {
+                    return Ok(None);
+                }
+                if !self.shown.contains(&id) {
+                    self.shown.push_back(id);
+                    if self.shown.len() > REMEMBERED {
+                        self.shown.pop_front();
+                    }
+                }
+                Ok(Some(event("error", &error)))
+            }
+            None if !self.caller.is_bound() || self.shown.contains(&id) => Ok(Some(gone("error", &id.to_string()))),
+            None => Ok(None),
+        }
+    }
+}
+
+fn event(name: &str, body: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(body).expect("bodies of the API are plain JSON");
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
+
+fn gone(name: &str, id: &str) -> Bytes {
+    event(name, &json!({"id": id, "deleted": true}))
+}

@@ -1,0 +1,47 @@
+//! Where trackers knock: Salesforce's outbound messages, webhooks, and the browser that comes back from a sign-in.
+//!
+//! The order is always: token, size, sense, store, answer. What cannot be kept is never acknowledged, so the sender
+//! repeats it; what a person should know stands as an error of the tracker ([`kit::door`](super::kit::door)).
+//!
+//! These doors are busy: a token is compared in memory, nothing is read from the database, and many messages share one
+//! commit.
+
+mod outbound;
+mod sign_in;
+mod webhook;
+
+use actix_web::{HttpRequest, web};
+
+use super::kit::{Code, Node, Problem, address, door::Trouble, limiter::Door};
+use crate::telemetry::Counter;
+
+/// Largest outbound message or webhook.
+pub const LIMIT: usize = 2_000_000;
+
+/// Mounts the doors.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/salesforce/{tracker}/outbound-messages/{token}").route(web::post().to(outbound::take)))
+        .service(web::resource("/salesforce/{tracker}/oauth/callback").route(web::get().to(sign_in::finish)))
+        .service(web::resource("/hooks/{tracker}/{token}").route(web::post().to(webhook::take)));
+}
+
+/// Refuses a wrong token: counted per address, shown to the operator.
+async fn check_token(node: &Node, request: &HttpRequest, tracker: &str, token: &str) -> Result<(), Problem> {
+    if node.doors.opens(tracker, token) {
+        return Ok(());
+    }
+    let from = address::of_request(request, &node.trusted_proxies);
+    node.metrics.add(Counter::HooksRefused, 1);
+    let wrong = Problem::new(Code::WrongDoorToken, "The token in this address is wrong or was rotated; nothing was taken in.");
+    let refused = node.limiter.failed(Door::Hooks, from, wrong);
+    node.doors
+        .report(
+            &node.store,
+            tracker,
+            Trouble::WrongToken,
+            format!("A message came from {from} with a token that is not this tracker's."),
+        )
+        .await;
+    Err(refused)
+}

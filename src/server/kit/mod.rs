@@ -1,0 +1,25 @@
+//! What every door shares: the node as doors see it, problem documents, extractors, sign-in of programs, limits.
+//!
+//! A request passes [`shell`] (correlation id, `Host` check, headers, one log line), at the API [`auth`] (who calls) and
+//! [`idempotency`] (was this asked before), and then a handler, which extracts, authorises, acts, answers. A body is
+//! parsed after the caller was authorised ([`body::Body`]), so a stranger learns nothing from field errors.
+//!
+//! Traps. Handlers run on single-thread workers; what outlives a request goes to `Lifecycle::spawn` from outside. The
+//! path of a hook holds a token: log the matched pattern, never the path.
+
+pub mod address;
+pub mod auth;
+pub mod body;
+pub mod door;
+pub mod idempotency;
+pub mod limiter;
+pub mod node;
+pub mod problem;
+pub mod query;
+pub mod settings;
+pub mod shell;
+
+pub use auth::Caller;
+pub use body::Body;
+pub use node::Node;
+pub use problem::{Code, FieldError, Problem, ProblemBody};

@@ -1,0 +1,210 @@
+//! What becomes of a batch of twins with events: read together, decided one by one, written together, settled.
+//!
+//! ```text
+//!  fold ─▶ settle doubts ─▶ read records ─▶ decide (rules) ─▶ keep writes ─▶ write ─▶ settle
+//!          (lost answers)                    per twin          on disk       batch    per twin
+//! ```
+//!
+//! Traps. A write whose answer was lost may have been done: a create is looked for (or repeated where the tracker knows
+//! repeats), never made anew. Nothing is written while the twin's write stands on no disk, where a repeat must be the
+//! same. An error that concerns the whole tracker leaves the events where they are; one that concerns a record parks its
+//! twin alone.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt as _;
+
+use super::{
+    decide::{self, Decided, Item, Work},
+    doubt,
+    fold::{fold, take_results},
+    incoming::Claimed,
+    judge::Failure,
+    outgoing::Worker,
+    settle::Settle,
+    written,
+};
+use crate::{
+    domain::{
+        connection::Connection,
+        ids::{ConnectionId, TwinId},
+        tracker::{Caller, Entity, Found, TrackerError, Write, WriteKind, Written},
+        twin::Twin,
+    },
+    store::{
+        StoreError,
+        rows::{Arrived, LinkState, Unseen},
+    },
+};
+
+/// Twins settled in one transaction.
+const SETTLED_TOGETHER: usize = 100;
+/// Rule runs side by side.
+const RUNS: usize = 8;
+
+/// Works through one batch; all its twins are leased by the caller.
+pub(super) async fn batch(worker: &Worker, claimed: &[Claimed]) -> Result<(), Failure> {
+    let mut items = load(worker, claimed).await?;
+    let mut done = Settle::default();
+    let mut working = Vec::new();
+    for item in items.drain(..) {
+        match decide::first(worker, item).await? {
+            Ok(item) => working.push(item),
+            Err(ended) => done.join(*ended),
+        }
+    }
+    done.commit(&worker.parts.store, worker.parts.clock.as_ref(), "events_settled").await?;
+    if working.is_empty() {
+        return Ok(());
+    }
+    let working = doubt::settle(worker, working).await?;
+    let working = read(worker, working).await?;
+    let mut decided = futures_util::stream::iter(working).map(|item| decide::second(worker, item)).buffer_unordered(RUNS);
+    let (mut ended, mut works) = (Settle::default(), Vec::new());
+    while let Some(one) = decided.next().await {
+        match one {
+            Decided::Ended(settle) => ended.join(*settle),
+            Decided::Write(work) => works.push(*work),
+        }
+    }
+    drop(decided);
+    ended.commit(&worker.parts.store, worker.parts.clock.as_ref(), "events_settled").await?;
+    write(worker, works).await
+}
+
+async fn load(worker: &Worker, claimed: &[Claimed]) -> Result<Vec<Item>, StoreError> {
+    let wanted: Vec<(ConnectionId, Option<TwinId>)> = claimed.iter().map(|one| (one.connection, one.twin)).collect();
+    let rows = worker
+        .parts
+        .store
+        .read("events_known", move |tx| {
+            Box::pin(async move {
+                let mut connections: BTreeMap<ConnectionId, Option<(Connection, LinkState)>> = BTreeMap::new();
+                let mut rows: Vec<Loaded> = Vec::new();
+                for (connection_id, twin_id) in wanted {
+                    if let std::collections::btree_map::Entry::Vacant(slot) = connections.entry(connection_id) {
+                        let connection = tx.connection(connection_id).await?;
+                        let link = tx.link_state(connection_id).await?;
+                        slot.insert(connection.map(|connection| (connection, link)));
+                    }
+                    let Some((connection, link)) = connections.get(&connection_id).cloned().flatten() else { continue };
+                    let events = tx.arrived(connection_id, twin_id).await?;
+                    let (mut twin, mut unseen, mut elsewhere) = (None, Vec::new(), false);
+                    if let Some(id) = twin_id {
+                        twin = tx.twin(connection_id, id).await?;
+                        match &twin {
+                            Some(known) => unseen = tx.unseen(connection_id, id, known.peer_seen.min(link.acked)).await?,
+                            None => elsewhere = tx.twin_by_id(id).await?.is_some(),
+                        }
+                    }
+                    rows.push((connection, link, twin_id, twin, events, unseen, elsewhere));
+                }
+                Ok(rows)
+            })
+        })
+        .await?;
+    let now = worker.parts.clock.now();
+    let items = rows.into_iter().filter(|row| !row.4.is_empty());
+    Ok(items
+        .map(|(connection, link, twin_id, twin, events, unseen, elsewhere)| {
+            let folded = fold(&events);
+            let mut twin = twin;
+            if let Some(twin) = &mut twin {
+                take_results(twin, &folded.results, now);
+            }
+            Item { connection, link, twin_id, twin, folded, unseen, elsewhere, record: None, read_at: None, offset_ms: 0 }
+        })
+        .collect())
+}
+
+type Loaded = (Connection, LinkState, Option<TwinId>, Option<Twin>, Vec<Arrived>, Vec<Unseen>, bool);
+
+/// Reads the records right before they are written.
+async fn read(worker: &Worker, mut items: Vec<Item>) -> Result<Vec<Item>, Failure> {
+    let mut by_type: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, item) in items.iter().enumerate() {
+        if let Some(local) = item.twin.as_ref().and_then(|twin| twin.local.as_ref())
+            && item.record.is_none()
+        {
+            by_type.entry(local.entity_type.clone()).or_default().push(index);
+        }
+    }
+    for (entity_type, indexes) in by_type {
+        for part in indexes.chunks(worker.tracker.traits().read_batch) {
+            let keys: Vec<String> =
+                part.iter().filter_map(|index| Some(items[*index].twin.as_ref()?.local.as_ref()?.key.clone())).collect();
+            let read = worker.tracker.read(Caller::Sync, &entity_type, &keys).await?;
+            for (index, found) in part.iter().zip(read.found) {
+                items[*index].record = Some(found);
+                items[*index].read_at = read.tracker_time;
+                items[*index].offset_ms = read.clock_offset_ms;
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// Keeps, writes, settles.
+async fn write(worker: &Worker, works: Vec<Work>) -> Result<(), Failure> {
+    if works.is_empty() {
+        return Ok(());
+    }
+    let keeps = worker.tracker.traits().keeps_writes;
+    let kept: Vec<Twin> = works
+        .iter()
+        .filter(|work| keeps || work.kind == WriteKind::Create)
+        .map(|work| {
+            let mut twin = work.twin.clone();
+            twin.memory.pending_write = Some(work.pending.clone());
+            twin
+        })
+        .collect();
+    if !kept.is_empty() {
+        let settle = Settle { twins: kept, ..Settle::default() };
+        settle.commit(&worker.parts.store, worker.parts.clock.as_ref(), "writes_kept").await?;
+    }
+    let writes: Vec<Write> = works
+        .iter()
+        .map(|work| Write {
+            twin: work.twin.id,
+            pending: work.pending.clone(),
+            changed: work.chosen.write.keys().cloned().collect(),
+            kind: work.kind,
+        })
+        .collect();
+    let answers = worker.tracker.write(&writes).await;
+    settle_all(worker, works, answers).await
+}
+
+async fn settle_all(worker: &Worker, works: Vec<Work>, answers: Vec<Result<Written, TrackerError>>) -> Result<(), Failure> {
+    let mut failure = None;
+    let mut results = futures_util::stream::iter(works.into_iter().zip(answers))
+        .map(|(work, answer)| written::settle(worker, work, answer))
+        .buffer_unordered(RUNS)
+        .ready_chunks(SETTLED_TOGETHER);
+    while let Some(chunk) = results.next().await {
+        let mut done = Settle::default();
+        for (settle, concerns_all) in chunk {
+            done.join(settle);
+            failure = failure.or(concerns_all);
+        }
+        done.commit(&worker.parts.store, worker.parts.clock.as_ref(), "events_settled").await?;
+    }
+    failure.map_or(Ok(()), |error| Err(Failure::Tracker(error)))
+}
+
+/// The record of a twin, where it is there.
+pub(super) fn entity_of(twin: &Twin, record: Option<&Found>) -> Option<Entity> {
+    let local = twin.local.as_ref()?;
+    match record? {
+        Found::Here(entity) => Some((**entity).clone()),
+        Found::CannotAsk => Some(Entity {
+            entity_type: local.entity_type.clone(),
+            key: local.key.clone(),
+            url: local.url.clone(),
+            fields: twin.memory.known.clone().unwrap_or_else(|| twin.memory.base.clone()),
+            ..Entity::default()
+        }),
+        _ => None,
+    }
+}

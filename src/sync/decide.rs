@@ -1,0 +1,456 @@
+//! One twin's events: what ends at once, and what has to be written.
+
+use std::collections::BTreeMap;
+
+use super::{
+    apply::entity_of,
+    fold::{Folded, our_clock},
+    judge::Failure,
+    outgoing::Worker,
+    plan::{
+        self,
+        incoming::{Choice, Chosen, NotListed, Ours, Theirs, Weighed},
+    },
+    record::draft,
+    settle::{Again, Park, Settle, Trouble, line},
+    view, written,
+};
+use crate::{
+    clock::Time,
+    domain::{
+        connection::Connection,
+        event::{Body, ResultBody, Sync},
+        history::{Direction, HistoryLine, Outcome},
+        ids::{EntityRef, TwinId, WriteId, twin_id},
+        replica::{self, Fields},
+        rule::RuleInput,
+        tracker::{Caller, Description, Entity, Found, WriteKind},
+        twin::{Memory, PendingWrite, Status, Twin},
+    },
+    store::rows::{LinkState, Unseen},
+};
+
+/// A claimed twin with all that is needed to judge its events.
+pub(super) struct Item {
+    pub connection: Connection,
+    pub link: LinkState,
+    pub twin_id: Option<TwinId>,
+    pub twin: Option<Twin>,
+    pub folded: Folded,
+    pub unseen: Vec<Unseen>,
+    /// The twin belongs to another connection.
+    pub elsewhere: bool,
+    pub record: Option<Found>,
+    pub read_at: Option<Time>,
+    pub offset_ms: i64,
+}
+
+/// A write that is to be made for a twin.
+pub(super) struct Work {
+    pub connection: Connection,
+    pub twin: Twin,
+    pub folded: Folded,
+    pub weighed: Weighed,
+    pub chosen: Chosen,
+    pub before: Option<Entity>,
+    pub pending: PendingWrite,
+    pub kind: WriteKind,
+    pub read_at: Option<Time>,
+    pub log: Vec<String>,
+}
+
+/// What a decision is.
+pub(super) enum Decided {
+    Ended(Box<Settle>),
+    Write(Box<Work>),
+}
+
+fn ended(settle: Settle) -> Decided {
+    Decided::Ended(Box::new(settle))
+}
+
+/// What needs neither rules nor the tracker; else the item goes on with a twin in it.
+pub(super) async fn first(worker: &Worker, mut item: Item) -> Result<Result<Item, Box<Settle>>, Failure> {
+    let Some(id) = item.twin_id else { return Ok(Err(Box::new(super::resync::heard(worker, &item).await?))) };
+    let now = worker.parts.clock.now();
+    let says_something =
+        item.folded.sync.is_some() || item.folded.link.is_some() || item.folded.deleted || item.folded.bad.is_some();
+    if item.elsewhere || item.twin.is_none() && !says_something {
+        let settle = Settle { ended_events: item.folded.rows.clone(), ..Settle::default() };
+        tracing::info!(connection = %item.connection.id, twin = %id, "an event names a twin that is not of this connection");
+        return Ok(Err(Box::new(settle)));
+    }
+    let mut twin = item.twin.take().unwrap_or_else(|| theirs(worker, &item.connection, id, now));
+    if let Some(trouble) = item.folded.bad.take() {
+        return Ok(Err(Box::new(park(worker, twin, &item.folded, trouble))));
+    }
+    if item.folded.stopped {
+        twin.status = Status::Stopped;
+        twin.memory.stop_event = None;
+        twin.memory.seen = item.folded.up_to;
+        return Ok(Err(Box::new(finish(
+            worker,
+            twin,
+            &item.folded,
+            Outcome::Applied,
+            Some("stopped by the other side".to_owned()),
+        ))));
+    }
+    if !says_something {
+        let settle = Settle { twins: vec![twin], ended_events: item.folded.rows.clone(), ..Settle::default() };
+        return Ok(Err(Box::new(settle)));
+    }
+    if twin.status == Status::Stopped && !starts_again(worker, &twin, &item).await? {
+        return Ok(Err(Box::new(finish(worker, twin, &item.folded, Outcome::Skipped, Some("stopped".to_owned())))));
+    }
+    if item.folded.link.is_some() && twin.local.is_none() {
+        return Ok(Err(Box::new(super::links::heard(worker, &item, twin).await?)));
+    }
+    if let Some(sync) = &item.folded.sync {
+        if twin.local.is_none() && came_from_here(worker, sync) {
+            let reason = "the record came from this tracker: a second connection would make a circle".to_owned();
+            return Ok(Err(Box::new(finish(worker, twin, &item.folded, Outcome::Skipped, Some(reason)))));
+        }
+        hear(&mut twin, sync, &item.connection, item.link.set_back_here);
+    }
+    item.twin = Some(twin);
+    Ok(Ok(item))
+}
+
+/// Takes what the event says of their record.
+fn hear(twin: &mut Twin, sync: &Sync, connection: &Connection, set_back_here: bool) {
+    twin.remote = Some(EntityRef { entity_type: sync.entity_type.clone(), key: sync.key.clone(), url: sync.url.clone() });
+    twin.memory.via.clone_from(&sync.via);
+    if twin.status == Status::Stopped {
+        twin.status = Status::Waiting;
+        twin.memory.deleted_there = false;
+        twin.memory.stop_event = None;
+    }
+    if let Some(applied) = &sync.applied
+        && (set_back_here || twin.memory.sent.is_none())
+    {
+        twin.memory.sent = Some(applied.clone());
+    }
+    if let Some(ours) = &sync.remote
+        && twin.local.is_none()
+        && twin_id(connection.id, connection.side, &ours.entity_type, &ours.key) == twin.id
+    {
+        // The twin's id is made from our own key: it was ours before we were set back.
+        twin.local = Some(EntityRef { entity_type: ours.entity_type.clone(), key: ours.key.clone(), url: None });
+    }
+}
+
+fn came_from_here(worker: &Worker, sync: &Sync) -> bool {
+    sync.remote.is_none() && worker.parts.via.get(&worker.name).is_some_and(|ours| sync.via.contains(ours))
+}
+
+/// Whether an event for a stopped twin was made after the stop was known there.
+async fn starts_again(worker: &Worker, twin: &Twin, item: &Item) -> Result<bool, Failure> {
+    if twin.memory.deleted_here || item.folded.sync.is_none() {
+        return Ok(false);
+    }
+    let Some(event) = twin.memory.stop_event else { return Ok(true) };
+    let id = item.connection.id;
+    let number = worker.parts.store.read("number_of", move |tx| Box::pin(async move { tx.number_of(id, event).await })).await?;
+    Ok(match number {
+        Some(Some(n)) => item.folded.seen >= n,
+        Some(None) => false,
+        None => true,
+    })
+}
+
+/// A twin that the other side starts.
+fn theirs(worker: &Worker, connection: &Connection, id: TwinId, now: Time) -> Twin {
+    Twin {
+        id,
+        connection_id: connection.id,
+        tracker: worker.name.clone(),
+        status: Status::Waiting,
+        started_by: connection.side.other(),
+        local: None,
+        remote: None,
+        peer_seen: 0,
+        remote_outcome: None,
+        created_at: now,
+        last_synced_at: None,
+        memory: Memory::default(),
+    }
+}
+
+/// Runs the rules and decides what to write.
+pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
+    let Some(twin) = item.twin.take() else { return ended(Settle::default()) };
+    if twin.local.is_some() && entity_of(&twin, item.record.as_ref()).is_none() {
+        return ended(without_record(worker, twin, &item));
+    }
+    if twin.local.is_none() && item.link.resyncing {
+        let until = worker.parts.clock.now().plus(std::time::Duration::from_millis(500));
+        return ended(Settle { resting: vec![(twin.connection_id, twin.id, until)], ..Settle::default() });
+    }
+    if item.folded.sync.is_none() && !item.folded.deleted {
+        return ended(finish(worker, twin, &item.folded, Outcome::Applied, None));
+    }
+    let entity = entity_of(&twin, item.record.as_ref());
+    match choose(worker, &item, &twin, entity).await {
+        Ok(choice) => {
+            let work = conclude(worker, item, twin, choice);
+            if work.kind == WriteKind::Update && work.chosen.write.is_empty() {
+                ended(written::nothing_to_write(worker, work).await)
+            } else {
+                Decided::Write(Box::new(work))
+            }
+        }
+        Err(Stop::Park(trouble)) => ended(park(worker, twin, &item.folded, trouble)),
+        Err(Stop::Skip(reason)) => ended(finish(worker, twin, &item.folded, Outcome::Skipped, Some(reason))),
+    }
+}
+
+enum Stop {
+    Park(Trouble),
+    Skip(String),
+}
+
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Self {
+        Self::Park(trouble)
+    }
+}
+
+struct Choosing {
+    weighed: Weighed,
+    chosen: Chosen,
+    entity_type: String,
+    before: Option<Entity>,
+    log: Vec<String>,
+}
+
+async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity>) -> Result<Choosing, Stop> {
+    let pair = view::rules(worker, &item.connection).await?;
+    let (weighed, wanted_type) = weigh(worker, item, twin, before.as_ref(), &pair.outgoing).await?;
+    let description = describe(worker, before.as_ref().map(|entity| entity.entity_type.as_str())).await?;
+    let run = |replica: Fields| {
+        let input = RuleInput::Incoming {
+            entity: before.as_ref().map_or_else(|| blank(worker), view::entity),
+            replica,
+            previous: twin.memory.received.clone(),
+            first_sync: before.is_none(),
+            deleted: item.folded.deleted,
+            connection: view::connection(&item.connection),
+            listed: view::listed(&description),
+        };
+        let rules = worker.parts.rules.clone();
+        let source = pair.incoming.clone();
+        async move { rules.run(&source, &input).await }
+    };
+    let output = run(weighed.replica.clone()).await.map_err(|error| Trouble::rule("incoming", &error))?;
+    if let Some(reason) = output.skip {
+        return Err(Stop::Skip(reason));
+    }
+    let assigned_before = match (&weighed.before, &before) {
+        (Some(fields), Some(_)) => Some(run(fields.clone()).await.map_err(|error| Trouble::rule("incoming", &error))?.assigned),
+        _ => None,
+    };
+    let entity_type = before.as_ref().map(|entity| entity.entity_type.clone()).or(output.entity_type).unwrap_or(wanted_type);
+    let mut assigned = output.assigned;
+    let description = if before.is_none() {
+        let mut with_defaults = worker.tracker.defaults(&entity_type);
+        with_defaults.extend(assigned);
+        assigned = with_defaults;
+        describe(worker, Some(&entity_type)).await?
+    } else {
+        description
+    };
+    let choice = Choice {
+        assigned: &assigned,
+        assigned_before: assigned_before.as_ref(),
+        record: before.as_ref().map(|entity| &entity.fields),
+        description: &description,
+    };
+    let chosen = plan::incoming::choose(&twin.memory, choice).map_err(|missing| Stop::Park(not_listed(&missing)))?;
+    Ok(Choosing { weighed, chosen, entity_type, before, log: output.log })
+}
+
+fn blank(worker: &Worker) -> crate::domain::rule::EntityView {
+    let entity_type = worker.tracker.default_entity_type().to_owned();
+    crate::domain::rule::EntityView { fields: worker.tracker.defaults(&entity_type), entity_type, key: String::new() }
+}
+
+async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Description, Stop> {
+    let entity_type = entity_type.unwrap_or_else(|| worker.tracker.default_entity_type());
+    worker.tracker.describe(Caller::Sync, entity_type).await.map_err(|error| Stop::Park(Trouble::from(&error)))
+}
+
+/// Step 1 of the plan, with what our record says now.
+async fn weigh(
+    worker: &Worker,
+    item: &Item,
+    twin: &Twin,
+    before: Option<&Entity>,
+    outgoing: &str,
+) -> Result<(Weighed, String), Stop> {
+    let default_type = worker.tracker.default_entity_type().to_owned();
+    let Some(sync) = &item.folded.sync else {
+        let replica = twin.memory.received.clone().unwrap_or_default();
+        let empty = Weighed { replica, before: None, conflicts: vec![], word: vec![], undecided: vec![], taken: vec![] };
+        return Ok((empty, default_type));
+    };
+    let now = worker.parts.clock.now();
+    let mut ours_changed: BTreeMap<String, Time> = BTreeMap::new();
+    for unseen in item.unseen.iter().filter(|unseen| unseen.n.is_none_or(|n| n > item.folded.seen)) {
+        if let Body::Sync(sent) = &unseen.body {
+            ours_changed.extend(sent.changed.iter().map(|(name, at)| (name.clone(), *at)));
+        }
+    }
+    let mut ours_now = twin.memory.sent.clone().unwrap_or_default();
+    if let Some(entity) = before
+        && !replica::differences(&twin.memory.base, &entity.fields).is_empty()
+        && let Some(fresh) = written::replica_of(worker, &item.connection, outgoing, &twin.memory, entity).await
+    {
+        let at = entity.modified_at.map_or(now, |at| Time(at.0 + item.offset_ms));
+        let told = twin.memory.sent.clone();
+        for name in told.iter().flat_map(|sent| replica::differences(sent, &fresh)) {
+            ours_changed.insert(name, at);
+        }
+        ours_now = fresh;
+    }
+    let offset = item.link.clock_offset_ms;
+    let changed = our_clock(&sync.changed, offset);
+    let modified_at = sync.modified_at.map_or(item.folded.at, |at| Time(at.0.saturating_add(offset)));
+    let theirs = Theirs { replica: &sync.replica, changed: &changed, modified_at };
+    let ours =
+        Ours { changed: &ours_changed, replica: &ours_now, decides: item.connection.decides(), prefer: item.connection.prefer };
+    Ok((plan::incoming::weigh(&twin.memory, theirs, ours), default_type))
+}
+
+fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> Work {
+    let Choosing { weighed, chosen, entity_type, before, log } = choosing;
+    plan::incoming::note_flips(&mut twin.memory, &weighed, worker.parts.clock.now());
+    let kind = if before.is_some() { WriteKind::Update } else { WriteKind::Create };
+    let pending = PendingWrite {
+        id: WriteId(worker.parts.clock.id()),
+        started_at: worker.parts.clock.now(),
+        entity_type,
+        key: before.as_ref().map(|entity| entity.key.clone()),
+        fields: chosen.write.clone(),
+        up_to: item.folded.up_to,
+        epoch: item.folded.epoch,
+    };
+    Work {
+        connection: item.connection,
+        twin,
+        folded: item.folded,
+        weighed,
+        chosen,
+        before,
+        pending,
+        kind,
+        read_at: item.read_at,
+        log,
+    }
+}
+
+fn not_listed(missing: &NotListed) -> Trouble {
+    Trouble {
+        code: "picklist_value".to_owned(),
+        title: format!("`{}` does not list the value `{}`", missing.field, missing.value),
+        detail: format!("the values there are: {}", missing.listed.join(", ")),
+        advice: "Map the value in the incoming rule, or add it to the picklist, then retry.".to_owned(),
+        again: Again::Newer,
+    }
+}
+
+fn without_record(worker: &Worker, mut twin: Twin, item: &Item) -> Settle {
+    match &item.record {
+        Some(Found::Deleted) => {
+            twin.memory.deleted_here = true;
+            twin.status = Status::Stopped;
+            let key = twin.local.as_ref().map(|local| local.key.clone()).unwrap_or_default();
+            let word = draft(worker, &twin, Body::Deleted { key }, None);
+            let mut settle = finish(worker, twin, &item.folded, Outcome::Skipped, Some("the record was deleted here".to_owned()));
+            settle.drafts.push(word);
+            settle
+        }
+        Some(Found::Failed(error)) => {
+            let trouble = Trouble::from(error);
+            park(worker, twin, &item.folded, trouble)
+        }
+        _ => {
+            let trouble = Trouble {
+                code: "not_visible".to_owned(),
+                title: "The record is no longer visible to the integration user".to_owned(),
+                detail: "it is not found, and is not listed as deleted".to_owned(),
+                advice: "Give the integration user access to it, or stop its sync.".to_owned(),
+                again: Again::Hourly,
+            };
+            park(worker, twin, &item.folded, trouble)
+        }
+    }
+}
+
+/// Our word on their events.
+pub(super) fn word(
+    worker: &Worker,
+    twin: &Twin,
+    folded: &Folded,
+    outcome: Outcome,
+    title: Option<String>,
+) -> crate::store::rows::Draft {
+    let local = twin.local.as_ref();
+    let body = ResultBody {
+        up_to: folded.up_to,
+        outcome,
+        title,
+        entity_type: local.map(|local| local.entity_type.clone()),
+        key: local.map(|local| local.key.clone()),
+        url: local.and_then(|local| local.url.clone()),
+        traces: Vec::new(),
+    };
+    draft(worker, twin, Body::Result(body), folded.correlation)
+}
+
+/// Ends all events of a twin without a write.
+pub(super) fn finish(worker: &Worker, mut twin: Twin, folded: &Folded, outcome: Outcome, reason: Option<String>) -> Settle {
+    twin.memory.seen = twin.memory.seen.max(folded.up_to);
+    let history = lines(worker, &twin, folded, outcome, reason.clone());
+    let mut settle = Settle { history, ended_events: folded.rows.clone(), ..Settle::default() };
+    if twin.status == Status::Parked && !twin.memory.parked_out {
+        settle.healed.push((twin.connection_id, twin.id));
+        twin.status = if twin.local.is_some() { Status::InSync } else { Status::Waiting };
+    }
+    if folded.deleted {
+        twin.memory.deleted_there = true;
+        twin.status = Status::Stopped;
+    }
+    settle.drafts.push(word(worker, &twin, folded, outcome, reason));
+    settle.twins.push(twin);
+    settle
+}
+
+/// Parks a twin; its events stay.
+pub(super) fn park(worker: &Worker, mut twin: Twin, folded: &Folded, trouble: Trouble) -> Settle {
+    let first_time = twin.status != Status::Parked;
+    twin.status = Status::Parked;
+    twin.memory.parked_out = false;
+    let mut history =
+        if first_time { lines(worker, &twin, folded, Outcome::Parked, Some(trouble.title.clone())) } else { Vec::new() };
+    history.truncate(1);
+    let told = word(worker, &twin, folded, Outcome::Parked, Some(trouble.title.clone()));
+    let parked = Park { twin: twin.id, connection: twin.connection_id, trouble, changes: Vec::new(), word: Some(told) };
+    Settle { twins: vec![twin], parks: vec![parked], history, ..Settle::default() }
+}
+
+/// A line for the newest event, and one for each that it carried.
+pub(super) fn lines(worker: &Worker, twin: &Twin, folded: &Folded, outcome: Outcome, reason: Option<String>) -> Vec<HistoryLine> {
+    let now = worker.parts.clock.now();
+    let mut newest = line(twin, now, Direction::In, outcome);
+    newest.reason = reason;
+    newest.took_ms = i64::try_from(now.since(folded.received_at).as_millis()).unwrap_or(i64::MAX);
+    newest.correlation = folded.correlation;
+    let mut lines = vec![newest];
+    for n in &folded.superseded {
+        let mut carried = line(twin, now, Direction::In, Outcome::Superseded);
+        carried.reason = Some(format!("carried by event {n}"));
+        lines.push(carried);
+    }
+    lines
+}

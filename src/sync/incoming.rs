@@ -1,0 +1,144 @@
+//! The way in: the other sides' events for twins of one tracker, written in batches.
+//!
+//! The twin is claimed together with its record here, so two twins that share a record take turns. All waiting events of
+//! a twin are folded into one state ([`super::fold`]), which is decided and written once ([`super::apply`]); events of
+//! other twins share the tracker's calls but not their fate.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use super::{apply, judge::Failure, outgoing::Worker};
+use crate::{
+    domain::{
+        ids::{ConnectionId, TwinId},
+        twin::Twin,
+    },
+    store::{Lease, LeaseKey, StoreError, Topic, rows::WaitingTwin},
+};
+
+/// Batches side by side per tracker.
+const SIDE_BY_SIDE: usize = 4;
+/// Longest time without a look into the store: also how late a rest that ended is noticed.
+const SAFETY: Duration = Duration::from_secs(1);
+
+/// A claimed twin; the row as it was read under the lease.
+pub(super) struct Claimed {
+    pub connection: ConnectionId,
+    pub twin: Option<TwinId>,
+    pub lease: Vec<Lease>,
+}
+
+/// Works until the node stops.
+pub(super) async fn run(worker: Worker) {
+    let slots = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    let inbox = worker.parts.store.wakes().on(Topic::Inbox(worker.name.clone()));
+    let released = worker.parts.store.wakes().on(Topic::Released);
+    while !worker.parts.lifecycle.is_stopping() {
+        if let Some(pause) = worker.rest.wait(worker.parts.clock.now()) {
+            tokio::select! {
+                () = worker.parts.clock.sleep(pause.min(Duration::from_secs(1))) => {}
+                () = worker.parts.lifecycle.stopping() => return,
+            }
+            continue;
+        }
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let (woken, freed) = (inbox.notified(), released.notified());
+        tokio::pin!(woken, freed);
+        woken.as_mut().enable();
+        freed.as_mut().enable();
+        let (batch, blocked) = match claim(&worker).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::error!(tracker = worker.name, "events could not be claimed: {error}");
+                (Vec::new(), false)
+            }
+        };
+        if !batch.is_empty() {
+            let worker = worker.clone();
+            worker.parts.lifecycle.clone().spawn("incoming batch", async move {
+                work(&worker, batch).await;
+                drop(slot);
+            });
+            continue;
+        }
+        drop(slot);
+        tokio::select! {
+            () = woken => {}
+            () = freed, if blocked => {}
+            () = worker.parts.clock.sleep(SAFETY) => {}
+            () = worker.parts.lifecycle.stopping() => return,
+        }
+    }
+}
+
+async fn claim(worker: &Worker) -> Result<(Vec<Claimed>, bool), StoreError> {
+    let (name, limit) = (worker.name.clone(), worker.tracker.traits().write_batch);
+    let wanted = u32::try_from(limit * 2).unwrap_or(u32::MAX);
+    let (waiting, twins) = worker
+        .parts
+        .store
+        .read("twins_waiting", move |tx| {
+            Box::pin(async move {
+                let waiting = tx.twins_waiting(&name, wanted).await?;
+                let twins = twins_of(tx, &waiting).await?;
+                Ok((waiting, twins))
+            })
+        })
+        .await?;
+    let mut batch = Vec::new();
+    let mut blocked = false;
+    for WaitingTwin { connection_id, twin, .. } in waiting {
+        if batch.len() >= limit {
+            break;
+        }
+        let known = twin.and_then(|id| twins.iter().find(|twin| twin.connection_id == connection_id && twin.id == id));
+        let Some(lease) = worker.parts.store.leases().take(lease_keys(twin, known)) else {
+            blocked = true;
+            continue;
+        };
+        batch.push(Claimed { connection: connection_id, twin, lease: vec![lease] });
+    }
+    Ok((batch, blocked))
+}
+
+async fn twins_of(tx: &mut dyn crate::store::Tx, waiting: &[WaitingTwin]) -> Result<Vec<Twin>, StoreError> {
+    let mut connections: Vec<ConnectionId> = waiting.iter().map(|one| one.connection_id).collect();
+    connections.sort();
+    connections.dedup();
+    let mut twins = Vec::new();
+    for connection in connections {
+        let ids: Vec<TwinId> = waiting.iter().filter(|one| one.connection_id == connection).filter_map(|one| one.twin).collect();
+        twins.extend(tx.twins_by_ids(connection, &ids).await?);
+    }
+    Ok(twins)
+}
+
+/// What must be held to change a twin: itself, and its record here.
+pub(super) fn lease_keys(id: Option<TwinId>, twin: Option<&Twin>) -> Vec<LeaseKey> {
+    let mut keys: Vec<LeaseKey> = id.map(LeaseKey::Twin).into_iter().collect();
+    if let Some(twin) = twin
+        && let Some(local) = &twin.local
+    {
+        keys.push(LeaseKey::Record {
+            tracker: twin.tracker.clone(),
+            entity_type: local.entity_type.clone(),
+            key: local.key.clone(),
+        });
+    }
+    keys
+}
+
+async fn work(worker: &Worker, batch: Vec<Claimed>) {
+    match apply::batch(worker, &batch).await {
+        Ok(()) => worker.rest.worked(&worker.parts, &worker.name).await,
+        Err(Failure::Tracker(error)) => worker.rest.failed(&worker.parts, &worker.name, &error).await,
+        Err(Failure::Store(error)) => {
+            tracing::error!(tracker = worker.name, "events could not be settled: {error}");
+            worker.parts.clock.sleep(Duration::from_millis(500)).await;
+        }
+    }
+    for claimed in batch {
+        drop(claimed.lease);
+    }
+}

@@ -1,0 +1,251 @@
+//! One transaction that ends a piece of work: twins, drafts, outcomes, parked errors, all or nothing.
+
+use std::time::Duration;
+
+use crate::{
+    clock::{Clock, Time},
+    domain::{
+        error::{ErrorRecord, Scope},
+        history::{HistoryLine, Outcome},
+        ids::{ConnectionId, ErrorId, TwinId},
+        rule::RuleError,
+        tracker::{Retry, TrackerError},
+        twin::Twin,
+    },
+    retry::Backoff,
+    store::{Store, StoreError, Tx, rows::Draft},
+};
+
+const PARKED: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) };
+const HOURLY: Duration = Duration::from_secs(3600);
+/// A change that waits for a person, or for a newer one.
+pub(super) const NEVER: Time = Time(i64::MAX - 1);
+
+/// Why a twin is held up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// Short word for grouping.
+    pub code: String,
+    /// One line.
+    pub title: String,
+    /// The tracker's or the rule's own words.
+    pub detail: String,
+    /// What to do.
+    pub advice: String,
+    /// When it is tried again.
+    pub again: Again,
+}
+
+/// When held-up work is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// By itself, with growing pauses.
+    Soon,
+    /// Every hour, and when a newer change comes.
+    Hourly,
+    /// When a newer change comes, or a person asks.
+    Newer,
+    /// When a person asks.
+    Person,
+}
+
+impl From<&TrackerError> for Trouble {
+    fn from(error: &TrackerError) -> Self {
+        Self {
+            code: error.code.clone(),
+            title: error.title.clone(),
+            detail: error.detail.clone(),
+            advice: error.advice.clone(),
+            again: match error.retry {
+                Retry::Soon(_) => Again::Soon,
+                Retry::Hourly => Again::Hourly,
+                Retry::Newer => Again::Newer,
+            },
+        }
+    }
+}
+
+impl Trouble {
+    /// A rule's failure.
+    pub(super) fn rule(direction: &str, error: &RuleError) -> Self {
+        let (code, advice, again) = match error {
+            RuleError::Script { .. } => {
+                ("rule_failed", "Mend the rule, or the value it stumbles over, then retry.", Again::Person)
+            }
+            RuleError::Limit(_) => ("rule_limit", "Make the rule do less, then retry.", Again::Person),
+            RuleError::Engine(_) => ("rule_engine", "Nothing to do if it passes; else look at the node's log.", Again::Soon),
+        };
+        Self {
+            code: code.to_owned(),
+            title: format!("The {direction} rule failed"),
+            detail: error.to_string(),
+            advice: advice.to_owned(),
+            again,
+        }
+    }
+}
+
+/// A twin to be parked.
+#[derive(Debug, Clone)]
+pub(super) struct Park {
+    /// The twin; its row is stored with status `parked` beside.
+    pub twin: TwinId,
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Why.
+    pub trouble: Trouble,
+    /// Changes that wait with it (outgoing); empty for incoming, where its events rest.
+    pub changes: Vec<i64>,
+    /// What to tell the other side, the first time.
+    pub word: Option<Draft>,
+}
+
+/// What to store together.
+#[derive(Debug, Default)]
+pub(super) struct Settle {
+    pub twins: Vec<Twin>,
+    pub drafts: Vec<Draft>,
+    pub ended_changes: Vec<i64>,
+    pub delayed: Vec<(Vec<i64>, Time)>,
+    pub history: Vec<HistoryLine>,
+    pub parks: Vec<Park>,
+    /// Twins that are no longer held up: their error closes and their events go on.
+    pub healed: Vec<(ConnectionId, TwinId)>,
+    pub ended_events: Vec<i64>,
+    pub resting: Vec<(ConnectionId, TwinId, Time)>,
+    pub changes: Vec<crate::domain::change::NewChange>,
+}
+
+impl Settle {
+    /// Adds another piece of work's end.
+    pub(super) fn join(&mut self, other: Self) {
+        self.twins.extend(other.twins);
+        self.drafts.extend(other.drafts);
+        self.ended_changes.extend(other.ended_changes);
+        self.delayed.extend(other.delayed);
+        self.history.extend(other.history);
+        self.parks.extend(other.parks);
+        self.healed.extend(other.healed);
+        self.ended_events.extend(other.ended_events);
+        self.resting.extend(other.resting);
+        self.changes.extend(other.changes);
+    }
+
+    /// Stores it all.
+    pub(super) async fn commit(self, store: &Store, clock: &dyn Clock, name: &'static str) -> Result<(), StoreError> {
+        let now = clock.now();
+        let parks: Vec<(Park, ErrorId, Duration)> =
+            self.parks.iter().map(|park| (park.clone(), ErrorId(clock.id()), PARKED.pause(1, clock))).collect();
+        store
+            .write(name, move |tx| {
+                Box::pin(async move {
+                    for twin in &self.twins {
+                        tx.put_twin(twin).await?;
+                    }
+                    for (connection, twin) in &self.healed {
+                        heal(tx, *connection, *twin).await?;
+                    }
+                    for (park, id, pause) in parks {
+                        store_park(tx, park, id, pause, now).await?;
+                    }
+                    for draft in &self.drafts {
+                        tx.put_draft(draft).await?;
+                    }
+                    if !self.ended_changes.is_empty() {
+                        tx.end_changes(&self.ended_changes).await?;
+                    }
+                    for (ids, due) in &self.delayed {
+                        tx.delay_changes(ids, *due).await?;
+                    }
+                    if !self.ended_events.is_empty() {
+                        tx.end_arrived(&self.ended_events).await?;
+                    }
+                    for (connection, twin, until) in &self.resting {
+                        tx.rest_arrived(*connection, *twin, Some(*until)).await?;
+                    }
+                    if !self.changes.is_empty() {
+                        tx.add_changes(&self.changes).await?;
+                    }
+                    if !self.history.is_empty() {
+                        tx.add_history(&self.history).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+/// Closes a twin's error and lets its events and changes go on.
+pub(super) async fn heal(tx: &mut dyn Tx, connection: ConnectionId, twin: TwinId) -> Result<(), StoreError> {
+    if let Some(error) = tx.error_of_twin(twin).await? {
+        tx.close_error(error.id).await?;
+        tx.release_arrived(connection, twin).await?;
+    }
+    Ok(())
+}
+
+async fn store_park(tx: &mut dyn Tx, park: Park, id: ErrorId, pause: Duration, now: Time) -> Result<(), StoreError> {
+    let known = tx.error_of_twin(park.twin).await?;
+    let attempts = known.as_ref().map_or(0, |known| known.attempts) + 1;
+    let growing = pause.saturating_mul(2u32.saturating_pow(attempts.min(10) - 1)).min(PARKED.most);
+    let next = match park.trouble.again {
+        Again::Soon => Some(now.plus(growing)),
+        Again::Hourly => Some(now.plus(HOURLY)),
+        Again::Newer | Again::Person => None,
+    };
+    let until = match park.trouble.again {
+        Again::Person => None,
+        Again::Newer => Some(NEVER),
+        Again::Soon | Again::Hourly => next,
+    };
+    if park.changes.is_empty() {
+        tx.rest_arrived(park.connection, park.twin, until).await?;
+    } else {
+        tx.delay_changes(&park.changes, until.unwrap_or(NEVER)).await?;
+    }
+    let again_the_same =
+        known.as_ref().is_some_and(|known| known.code == park.trouble.code && known.detail == park.trouble.detail);
+    tx.put_error(&ErrorRecord {
+        id: known.as_ref().map_or(id, |known| known.id),
+        scope: Scope::Twin,
+        connection_id: Some(park.connection),
+        twin_id: Some(park.twin),
+        tracker: None,
+        code: park.trouble.code,
+        title: park.trouble.title,
+        detail: park.trouble.detail,
+        advice: park.trouble.advice,
+        retryable: next.is_some(),
+        attempts,
+        occurred_at: known.map_or(now, |known| known.occurred_at),
+        next_attempt_at: next,
+    })
+    .await?;
+    if let Some(word) = park.word
+        && !again_the_same
+    {
+        tx.put_draft(&word).await?;
+    }
+    Ok(())
+}
+
+/// A line of a twin's story.
+pub(super) fn line(twin: &Twin, at: Time, direction: crate::domain::history::Direction, outcome: Outcome) -> HistoryLine {
+    let (entity_type, key) =
+        twin.local.as_ref().map_or_else(Default::default, |local| (local.entity_type.clone(), local.key.clone()));
+    HistoryLine {
+        at,
+        tracker: twin.tracker.clone(),
+        entity_type,
+        key,
+        connection_id: Some(twin.connection_id),
+        twin_id: Some(twin.id),
+        direction,
+        outcome,
+        reason: None,
+        changes: Vec::new(),
+        took_ms: 0,
+        correlation: None,
+    }
+}

@@ -1,0 +1,197 @@
+//! After the tracker answered: what the twin remembers, what the other side is told, what else the read-back showed.
+
+use super::{
+    decide::{Work, lines, park, word},
+    outgoing::Worker,
+    plan,
+    settle::{Settle, Trouble},
+    view,
+};
+use crate::domain::{
+    change::{NewChange, Source},
+    connection::Connection,
+    history::Outcome,
+    ids::{CorrelationId, EntityRef},
+    replica::{self, Fields},
+    rule::RuleInput,
+    tracker::{Entity, TrackerError, WriteKind, Written},
+    twin::{Memory, Status},
+};
+
+/// Settles one write. The second value is an error that concerns the whole tracker.
+pub(super) async fn settle(
+    worker: &Worker,
+    mut work: Work,
+    answer: Result<Written, TrackerError>,
+) -> (Settle, Option<TrackerError>) {
+    match answer {
+        Ok(written) => (done(worker, work, written).await, None),
+        Err(error) if error.concerns_all() => {
+            // The events stay; a write that surely did not leave is planned anew with what comes meanwhile.
+            let mut settle = Settle::default();
+            if !error.in_doubt {
+                work.twin.memory.pending_write = None;
+                settle.twins.push(work.twin);
+            }
+            (settle, Some(error))
+        }
+        Err(error) if error.code == "gone" => {
+            work.twin.memory.deleted_here = true;
+            work.twin.status = Status::Stopped;
+            let key = work.twin.local.as_ref().map(|local| local.key.clone()).unwrap_or_default();
+            let told =
+                super::record::draft(worker, &work.twin, crate::domain::event::Body::Deleted { key }, work.folded.correlation);
+            let reason = Some("the record was deleted here".to_owned());
+            let mut settle = super::decide::finish(worker, work.twin, &work.folded, Outcome::Skipped, reason);
+            settle.drafts.push(told);
+            (settle, None)
+        }
+        Err(error) => {
+            if error.in_doubt {
+                work.twin.memory.pending_write = Some(work.pending.clone());
+            } else {
+                work.twin.memory.pending_write = None;
+            }
+            (park(worker, work.twin, &work.folded, Trouble::from(&error)), None)
+        }
+    }
+}
+
+/// Ends a piece of work whose values were all true already: nothing is written.
+pub(super) async fn nothing_to_write(worker: &Worker, work: Work) -> Settle {
+    let key = work.before.as_ref().map(|entity| entity.key.clone()).unwrap_or_default();
+    let written = Written { key, url: None, read_back: None, existed: false };
+    done(worker, work, written).await
+}
+
+async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
+    let now = worker.parts.clock.now();
+    let twin = &mut work.twin;
+    if twin.local.is_none() {
+        twin.local = Some(EntityRef {
+            entity_type: work.pending.entity_type.clone(),
+            key: written.key.clone(),
+            url: written.url.clone().or_else(|| written.read_back.as_ref().and_then(|entity| entity.url.clone())),
+        });
+    }
+    let after = written.read_back.as_deref();
+    plan::settle::settle(&mut twin.memory, &work.weighed, &work.chosen, work.before.as_ref(), after);
+    twin.memory.pending_write = None;
+    // The hour of a read-back is not told: it proves nothing about notices of the same second.
+    twin.memory.read_at = if after.is_none() { work.read_at } else { None };
+    if work.before.is_none() || twin.memory.known.is_some() {
+        let mut known = twin.memory.known.clone().unwrap_or_default();
+        known.extend(work.chosen.write.clone());
+        twin.memory.known = after.is_none().then_some(known);
+    }
+    twin.memory.seen = twin.memory.seen.max(work.folded.up_to);
+    let mut settle = Settle { ended_events: work.folded.rows.clone(), ..Settle::default() };
+    let more = remember(worker, &work.connection, twin, after).await;
+    if more || twin.memory.owes_word {
+        settle.changes.extend(look_again(worker, twin, work.folded.correlation));
+    }
+    if twin.status == Status::Parked && !twin.memory.parked_out {
+        settle.healed.push((twin.connection_id, twin.id));
+    }
+    if twin.status != Status::Parked || !twin.memory.parked_out {
+        twin.status = if work.folded.deleted { Status::Stopped } else { Status::InSync };
+    }
+    twin.memory.deleted_there = work.folded.deleted;
+    twin.last_synced_at = Some(now);
+    settle.history = history(worker, &work);
+    settle.drafts.push(word(worker, &work.twin, &work.folded, Outcome::Applied, None));
+    settle.twins.push(work.twin);
+    settle
+}
+
+fn history(worker: &Worker, work: &Work) -> Vec<crate::domain::history::HistoryLine> {
+    let mut reasons: Vec<String> = work.chosen.cut.iter().map(|field| format!("the text of {field} was cut to fit")).collect();
+    if work.folded.deleted {
+        reasons.push("the other side's record was deleted; this one stays".to_owned());
+    }
+    if !work.weighed.undecided.is_empty() {
+        reasons.push(format!("left alone until the other side decides: {}", work.weighed.undecided.join(", ")));
+    }
+    if work.kind == WriteKind::Create {
+        reasons.push("created".to_owned());
+    }
+    reasons.extend(work.log.iter().cloned());
+    let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+    let mut told = lines(worker, &work.twin, &work.folded, Outcome::Applied, reason);
+    if let Some(newest) = told.first_mut() {
+        newest.changes.clone_from(&work.chosen.changes);
+        newest.changes.extend(work.weighed.conflicts.iter().cloned());
+    }
+    told
+}
+
+/// Brings `sent` to what the baseline says, and tells whether the read-back holds more than that.
+async fn remember(
+    worker: &Worker,
+    connection: &Connection,
+    twin: &mut crate::domain::twin::Twin,
+    after: Option<&Entity>,
+) -> bool {
+    let Ok(pair) = view::rules(worker, connection).await else { return true };
+    let Some(local) = twin.local.clone() else { return false };
+    let as_known = Entity {
+        entity_type: local.entity_type,
+        key: local.key,
+        url: local.url,
+        fields: twin.memory.base.clone(),
+        ..Entity::default()
+    };
+    let Some(baseline) = replica_of(worker, connection, &pair.outgoing, &twin.memory, &as_known).await else { return true };
+    let Some(entity) = after else {
+        twin.memory.sent = Some(baseline);
+        return false;
+    };
+    let Some(fresh) = replica_of(worker, connection, &pair.outgoing, &twin.memory, entity).await else { return true };
+    let more = !replica::differences(&baseline, &fresh).is_empty();
+    if !more {
+        twin.memory.base = entity.fields.clone();
+    }
+    twin.memory.sent = Some(baseline);
+    more
+}
+
+/// What the outgoing rule makes of a record; `None` where it skips or fails (the way out tells of that).
+pub(super) async fn replica_of(
+    worker: &Worker,
+    connection: &Connection,
+    outgoing: &str,
+    memory: &Memory,
+    entity: &Entity,
+) -> Option<Fields> {
+    let (shown, _) = plan::settle::without_cut_edits(memory, &entity.fields);
+    let input = RuleInput::Outgoing {
+        entity: view::entity(&Entity { fields: shown, ..entity.clone() }),
+        previous: memory.sent.clone(),
+        first_sync: memory.sent.is_none(),
+        connection: view::connection(connection),
+    };
+    let output = worker.parts.rules.run(outgoing, &input).await.ok()?;
+    output.skip.is_none().then_some(output.replica)
+}
+
+/// The record is to be looked at for this connection: it holds more than we wrote, or we owe our word.
+pub(super) fn look_again(
+    worker: &Worker,
+    twin: &crate::domain::twin::Twin,
+    correlation: Option<CorrelationId>,
+) -> Option<NewChange> {
+    let local = twin.local.as_ref()?;
+    let now = worker.parts.clock.now();
+    Some(NewChange {
+        tracker: twin.tracker.clone(),
+        entity_type: local.entity_type.clone(),
+        key: local.key.clone(),
+        source: Source::Engine,
+        notice_id: None,
+        connection: Some(twin.connection_id),
+        content: None,
+        received_at: now,
+        due_at: now,
+        correlation: correlation.unwrap_or_else(|| CorrelationId(worker.parts.clock.id())),
+    })
+}
