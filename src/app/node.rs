@@ -145,6 +145,7 @@ async fn open_link(
         node_name: config.node.name.clone(),
         public_url: if config.role == Role::Public { config.node.public_url.clone() } else { None },
         http,
+        guard,
         wait: config.link.wait.0,
         tracker_kinds: opened.kinds.clone(),
     };

@@ -11,6 +11,7 @@ use super::{
     keys::PublicKey,
     protocol::{MAX_BODY, PROOF, RefusalHeard, SIGNATURE, TOKEN_LIFE, claim},
 };
+use crate::http_client::vet;
 
 /// A signed call that is about to leave.
 pub(super) struct Outgoing<'a> {
@@ -69,6 +70,7 @@ impl Link {
             bh: body_hash(&call.body),
         };
         let url = join(call.base, &claims.path).ok_or_else(|| failure("the other node's address cannot be read", None))?;
+        vet(&url, &self.parts.guard).await.map_err(|blocked| failure(&blocked.to_string(), None))?;
         let mut request = self
             .parts
             .http

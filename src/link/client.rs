@@ -11,7 +11,7 @@
 //!
 //! Nothing that came without the partner's signature counts, except as a failure: it may teach a shorter wait (a proxy
 //! cuts idle requests: halved, 5 s at least, slowly grown again) or a smaller batch (413). What the partner refused by
-//! its own word is handled where it is read, in [`Dialler::refused`]. The trap: both halves tell the same numbers, so
+//! its own word is handled where it is read (`once`). The trap: both halves tell the same numbers, so
 //! nothing here keeps a cursor of its own; each exchange reads where the link stands.
 
 use std::{
@@ -24,15 +24,9 @@ use tokio::sync::Notify;
 
 use super::{
     Link, Trouble,
-    answer::two_copies,
-    call::{Failure, Outgoing, Reply},
-    exchange::{Heard, Hearing, Limit, Spoken, has_events, hear, is_news, room, start_epoch},
-    keys::PublicKey,
+    exchange::{has_events, room},
     mailbox::pause_after,
-    oversize,
-    protocol::{
-        Answered, Asked, CALL, HOLD_SLACK, MAX_BATCH, MIN_WAIT, PUBLIC_PULSE, RefusalHeard, TWO_COPIES, exchange_path, on_wire,
-    },
+    protocol::{MAX_BATCH, MIN_WAIT, PUBLIC_PULSE},
     trouble,
 };
 use crate::{
@@ -45,7 +39,13 @@ use crate::{
     store::{Notice, StoreError, Topic},
 };
 
+mod once;
+
+pub(super) use once::tell_gone;
+
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(60) };
+/// Half to all of it by chance: a minute in the middle.
+const PULSE: Backoff = Backoff { first: PUBLIC_PULSE, most: PUBLIC_PULSE };
 /// Failures in a row before a connection is shown as paused, and before that is an error.
 const SHOWN_AFTER: u32 = 2;
 const ERROR_AFTER: u32 = 5;
@@ -55,7 +55,6 @@ const ROOM_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// What is said last may take so long.
 const GOODBYE: Duration = Duration::from_secs(3);
-const SMALLEST_BATCH: usize = 1024;
 
 /// Whether this node dials on a connection. On a private one only the side that accepted does.
 pub fn dials(connection: &Connection) -> bool {
@@ -102,6 +101,8 @@ struct View {
     room: Option<u32>,
     told: Option<Switch>,
     told_no_room: bool,
+    /// The exchange that is held at this moment says so.
+    held_no_room: bool,
     wait: Duration,
     full_holds: u32,
     bytes: usize,
@@ -116,6 +117,8 @@ struct Dialler {
     view: Mutex<View>,
     /// The other half learnt something that this one waits for.
     nudge: Notify,
+    /// What the held exchange says is out of date: there is room again.
+    again: Notify,
 }
 
 /// Why both halves stop.
@@ -150,6 +153,7 @@ impl Dialler {
             room: None,
             told: None,
             told_no_room: false,
+            held_no_room: false,
             wait: link.parts.wait.max(Duration::from_secs(1)),
             full_holds: 0,
             bytes: MAX_BATCH,
@@ -157,7 +161,7 @@ impl Dialler {
             second_since: None,
             skew_tries: 0,
         };
-        Self { link, id, view: Mutex::new(view), nudge: Notify::new() }
+        Self { link, id, view: Mutex::new(view), nudge: Notify::new(), again: Notify::new() }
     }
 
     fn view<T>(&self, work: impl FnOnce(&mut View) -> T) -> T {
@@ -237,7 +241,11 @@ impl Dialler {
             // The first after a failure answers at once, so that a pause ends as soon as it can.
             let wait = self.view(|view| if view.room.is_none() || view.failures > 0 { Duration::ZERO } else { view.wait });
             let began = clock.now();
-            let exchanged = match self.exchange(wait, false, false).await {
+            let exchanged = tokio::select! {
+                exchanged = self.exchange(wait, false, false) => exchanged,
+                () = self.again.notified() => continue,
+            };
+            let exchanged = match exchanged {
                 Ok(exchanged) => exchanged,
                 Err(stop) => {
                     self.learn_shorter(&stop, wait, clock.now().since(began));
@@ -296,14 +304,14 @@ impl Dialler {
             let due = self.view(|view| {
                 let events = view.room.is_some_and(|room| room > 0) && has_events(&connection, &state, &waiting, state.acked + 1);
                 let switched = view.told.is_some_and(|told| told != connection.switch());
-                let room_again = view.told_no_room && room(&connection, &waiting) > 0;
+                let room_again = (view.told_no_room || view.held_no_room) && room(&connection, &waiting) > 0;
                 events || switched || room_again
             });
             let now = clock.now();
             if due || (public && now >= next_pulse) {
                 match self.exchange(Duration::ZERO, true, false).await {
                     Ok(exchanged) => {
-                        next_pulse = clock.now().plus(BACKOFF.pause(1, &**clock) + PUBLIC_PULSE);
+                        next_pulse = clock.now().plus(PULSE.pause(1, &**clock));
                         stalled = if exchanged.progress || !due { 0 } else { stalled + 1 };
                         let pause = if stalled > 0 { BACKOFF.pause(stalled, &**clock) } else { pause_after(exchanged.sent) };
                         if !exchanged.more || stalled > 0 {
@@ -315,7 +323,7 @@ impl Dialler {
                 continue;
             }
             let mut nap = if public { next_pulse.since(now).min(LOOK_AGAIN) } else { LOOK_AGAIN };
-            if self.view(|view| view.told_no_room) {
+            if self.view(|view| view.told_no_room || view.held_no_room) {
                 nap = nap.min(ROOM_AGAIN);
             }
             tokio::select! {
@@ -332,272 +340,4 @@ impl Dialler {
             tracing::debug!(connection = %self.id, "the goodbye was not heard");
         }
     }
-
-    /// One exchange, whole: what is said, the call, what is heard.
-    async fn exchange(&self, wait: Duration, hand_over: bool, goodbye: bool) -> Result<Exchanged, Stop> {
-        let (room, bytes, ahead) = self.view(|view| (view.room.unwrap_or(0), view.bytes, view.ahead));
-        let Some((_, state, _)) = self.link.look(self.id).await? else { return Err(Stop::Over) };
-        let from = state.acked + 1;
-        let limit = Limit { bytes, ..Limit::of(if hand_over { room } else { 0 }) };
-        let Some((connection, spoken)) = self.link.words(self.id, from, limit).await? else { return Err(Stop::Over) };
-        if !dials(&connection) {
-            return Err(Stop::Over);
-        }
-        let Some(remote) = &connection.remote else { return Err(Stop::Over) };
-        let (Some(partner), Some(base)) = (PublicKey::parse(&remote.key), remote.url.as_deref()) else { return Err(Stop::Over) };
-        let (sent, size, said) = (spoken.events.len(), batch_size(&spoken), connection.switch());
-        let no_room = spoken.max_events == 0;
-        let asked = self.asked(spoken, said, wait, goodbye);
-        let call = Outgoing {
-            partner: &partner,
-            base,
-            path: exchange_path(self.id),
-            subject: self.id.to_string(),
-            body: serde_json::to_vec(&asked).expect("plain data becomes JSON"),
-            proof: None,
-            timeout: if wait > Duration::ZERO { wait + HOLD_SLACK } else { CALL },
-            ahead,
-        };
-        match self.link.call(call).await {
-            Ok(reply) if reply.status == 200 => {
-                self.view(|view| {
-                    view.ahead = reply.ahead;
-                    view.told = Some(said);
-                    view.told_no_room = no_room;
-                });
-                let mut exchanged = self.heard(&connection, &reply).await?;
-                exchanged.sent = sent;
-                Ok(exchanged)
-            }
-            Ok(reply) => self.refused(&connection, reply, from, sent, size).await,
-            Err(failure) => self.failed(failure, from, sent, size).await,
-        }
-    }
-
-    fn asked(&self, spoken: Spoken, state: Switch, wait: Duration, goodbye: bool) -> Asked {
-        Asked {
-            run: self.link.run.clone(),
-            epoch: spoken.epoch,
-            ack: spoken.ack,
-            ack_id: spoken.ack_id,
-            after_id: spoken.after_id,
-            events: spoken.events,
-            max_events: spoken.max_events,
-            want: Vec::new(),
-            state,
-            wait_seconds: wait.as_secs(),
-            goodbye,
-            you_were_set_back: spoken.you_were_set_back,
-        }
-    }
-
-    async fn heard(&self, connection: &Connection, reply: &Reply) -> Result<Exchanged, Stop> {
-        let answered: Answered = serde_json::from_slice(&reply.body)
-            .map_err(|error| Stop::Failed(format!("the other node's answer cannot be read: {error}")))?;
-        let (id, now, more, got) = (self.id, self.link.parts.clock.now(), answered.more, answered.events.len());
-        let grew = self.view(|view| {
-            let grew = answered.max_events > 0 && view.room.unwrap_or(0) == 0;
-            view.room = Some(answered.max_events);
-            view.skew_tries = 0;
-            grew
-        });
-        if grew {
-            self.nudge.notify_one();
-        }
-        let heard = Heard {
-            epoch: answered.epoch,
-            ack: answered.ack,
-            ack_id: answered.ack_id,
-            after_id: answered.after_id,
-            events: answered.events,
-            state: answered.state,
-            you_were_set_back: answered.you_were_set_back,
-        };
-        let Some((present, state, _)) = self.link.look(id).await? else { return Err(Stop::Over) };
-        let acked = heard.ack > state.acked;
-        self.settled(connection).await?;
-        if !is_news(&present, &state, &heard, now) {
-            return Ok(Exchanged { got, more, ..Exchanged::default() });
-        }
-        let hearing =
-            self.link.parts.store.write("link.hear", move |tx| Box::pin(async move { hear(tx, id, &heard, now).await })).await?;
-        match hearing {
-            Hearing::Done(taken) => Ok(Exchanged { got, more, progress: acked || taken > 0, ..Exchanged::default() }),
-            // An answer that was overtaken by a new epoch says nothing any more.
-            Hearing::Lower(_) | Hearing::Anew => Ok(Exchanged { more: true, progress: true, ..Exchanged::default() }),
-            Hearing::Waits => Err(waits()),
-            Hearing::Gone => Err(Stop::Over),
-        }
-    }
-
-    /// A word of the partner came: earlier failures and a second copy are over.
-    async fn settled(&self, connection: &Connection) -> Result<(), Stop> {
-        let second = self.view(|view| {
-            view.failures = 0;
-            view.second_since.take()
-        });
-        if second.is_some() {
-            let id = connection.id;
-            let close = self
-                .link
-                .parts
-                .store
-                .write("link.one_copy", move |tx| Box::pin(async move { trouble::close(tx, id, trouble::TWO_COPIES).await }));
-            close.await?;
-        }
-        Ok(())
-    }
-
-    /// The partner said no.
-    async fn refused(
-        &self,
-        connection: &Connection,
-        reply: Reply,
-        from: u64,
-        sent: usize,
-        size: usize,
-    ) -> Result<Exchanged, Stop> {
-        let refusal = reply.refusal();
-        let asked_pause = reply.retry_after.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(300));
-        let again = Ok(Exchanged { more: true, progress: true, ..Exchanged::default() });
-        self.view(|view| view.ahead = reply.ahead);
-        match refusal.code.as_str() {
-            "clock_skew"
-                if self.view(|view| {
-                    view.skew_tries += 1;
-                    view.skew_tries
-                }) < 3 =>
-            {
-                again
-            }
-            "try_later" => Err(Stop::Pause { reason: refusal.detail, pause: asked_pause, shown: false }),
-            "second_copy" => self.second_copy(connection).await,
-            "epoch" => self.lower_epoch(refusal.present.unwrap_or(0)).await,
-            "too_large" => self.too_large(from, sent, size).await,
-            "connection_gone" => self.gone().await,
-            _ => {
-                let pause = Duration::from_secs(60);
-                Err(Stop::Pause { reason: words(&refusal), pause, shown: true })
-            }
-        }
-    }
-
-    async fn second_copy(&self, connection: &Connection) -> Result<Exchanged, Stop> {
-        let (id, now) = (connection.id, self.link.parts.clock.now());
-        let since = self.view(|view| *view.second_since.get_or_insert(now));
-        if now.since(since) >= TWO_COPIES {
-            let trouble = two_copies("this node");
-            let open = self
-                .link
-                .parts
-                .store
-                .write("link.two_copies", move |tx| Box::pin(async move { trouble::open(tx, id, &trouble, now).await }));
-            open.await?;
-        }
-        Err(Stop::Pause {
-            reason: "another copy of this node is running".to_owned(),
-            pause: Duration::from_secs(1),
-            shown: false,
-        })
-    }
-
-    /// Our epoch is over there: we were set back, so we start the one above the present.
-    async fn lower_epoch(&self, present: u64) -> Result<Exchanged, Stop> {
-        let (id, now) = (self.id, self.link.parts.clock.now());
-        let start = self.link.parts.store.write("link.epoch", move |tx| {
-            Box::pin(async move {
-                let Some(connection) = tx.connection(id).await? else { return Ok(Hearing::Gone) };
-                // The other half of this dialler may have joined it in the meantime.
-                if on_wire(tx.link_state(id).await?.epoch) >= present {
-                    return Ok(Hearing::Anew);
-                }
-                start_epoch(tx, &connection, present + 1, true, now).await
-            })
-        });
-        match start.await? {
-            Hearing::Waits => Err(waits()),
-            Hearing::Gone => Err(Stop::Over),
-            _ => Ok(Exchanged { more: true, progress: true, ..Exchanged::default() }),
-        }
-    }
-
-    /// The way between the nodes does not take so much at once.
-    async fn too_large(&self, from: u64, sent: usize, size: usize) -> Result<Exchanged, Stop> {
-        if sent > 1 {
-            self.view(|view| view.bytes = (size / 2).max(SMALLEST_BATCH));
-        } else if sent == 1 {
-            oversize::pass_empty(&self.link.parts, self.id, from).await?;
-        } else {
-            return Err(Stop::Failed("something in between refuses even an empty exchange as too large".to_owned()));
-        }
-        Ok(Exchanged { more: true, progress: true, ..Exchanged::default() })
-    }
-
-    async fn gone(&self) -> Result<Exchanged, Stop> {
-        let (id, now) = (self.id, self.link.parts.clock.now());
-        let write = self.link.parts.store.write("link.gone", move |tx| {
-            Box::pin(async move {
-                let Some(mut connection) = tx.connection(id).await? else { return Ok(()) };
-                if let Some(remote) = &mut connection.remote {
-                    remote.state = Switch::Gone;
-                }
-                trouble::gone(tx, &mut connection, now).await?;
-                tx.update_connection(&connection).await?;
-                tx.tell(Notice::Connection(id));
-                Ok(())
-            })
-        });
-        write.await?;
-        // A connection that was restored there may come back; once an hour is enough to notice.
-        Err(Stop::Pause { reason: String::new(), pause: Duration::from_secs(3600), shown: false })
-    }
-
-    async fn failed(&self, failure: Failure, from: u64, sent: usize, size: usize) -> Result<Exchanged, Stop> {
-        if failure.status == Some(413) && sent > 0 {
-            return self.too_large(from, sent, size).await;
-        }
-        Err(Stop::Failed(failure.reason))
-    }
-}
-
-/// Tells a partner that we dial that the connection is deleted here.
-pub(super) async fn tell_gone(link: &Link, connection: &Connection) {
-    if !dials(connection) {
-        return;
-    }
-    let dialler = Dialler::new(link.clone(), connection.id);
-    let told = async {
-        let (_, state, _) = link.look(connection.id).await.ok()??;
-        let remote = connection.remote.as_ref()?;
-        let spoken = Spoken { epoch: on_wire(state.epoch), ack: state.in_n, ack_id: state.in_id, ..Spoken::default() };
-        let asked = dialler.asked(spoken, Switch::Gone, Duration::ZERO, false);
-        let call = Outgoing {
-            partner: &PublicKey::parse(&remote.key)?,
-            base: remote.url.as_deref()?,
-            path: exchange_path(connection.id),
-            subject: connection.id.to_string(),
-            body: serde_json::to_vec(&asked).ok()?,
-            proof: None,
-            timeout: GOODBYE,
-            ahead: 0,
-        };
-        link.call(call).await.ok()
-    };
-    if told.await.is_none() {
-        tracing::info!(connection = %connection.id, "the other side was not told that the connection is deleted");
-    }
-}
-
-fn batch_size(spoken: &Spoken) -> usize {
-    spoken.events.iter().map(|event| event.get().len() + 1).sum()
-}
-
-fn words(refusal: &RefusalHeard) -> String {
-    let said = if refusal.detail.is_empty() { &refusal.title } else { &refusal.detail };
-    format!("the other node refuses: {} ({said})", refusal.code)
-}
-
-fn waits() -> Stop {
-    let reason = "a side was set back again within a day; a person decides (see the errors)".to_owned();
-    Stop::Pause { reason, pause: Duration::from_secs(60), shown: false }
 }

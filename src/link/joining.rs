@@ -1,4 +1,4 @@
-//! Inviting and joining, both sides.
+//! Inviting, and answering who accepts: the inviting side of joining. The other side is `accepting`.
 //!
 //! The joiner's proof is an HMAC of its acceptance under the code's secret, so the secret never travels; the answer is
 //! signed with the key that the code names, so nobody in between can join in its place. The same key may repeat its
@@ -11,21 +11,18 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 
 use super::{
-    Code, Inspected, Link, Refused,
+    Code, Link, Refused,
     answer::{Answer, Asker, Call, busy},
     auth::{Expected, RequestClaims, check_clock, check_request},
-    call::Outgoing,
     code,
     exchange::begin_epoch,
     keys::PublicKey,
-    protocol::{
-        AcceptAnswered, AcceptAsked, CALL, CodeClaims, CodeConnection, MAX_SMALL, Refusal, VERSION, accept_path, on_wire,
-    },
+    protocol::{AcceptAnswered, AcceptAsked, CodeClaims, CodeConnection, MAX_SMALL, Refusal, VERSION, on_wire},
 };
 use crate::{
     clock::Time,
     domain::{
-        connection::{Awaiting, Connection, Kind, Links, Mode, Remote, Status, Switch},
+        connection::{Awaiting, Connection, Kind, Mode, Remote, Status, Switch},
         ids::{ConnectionId, InvitationId},
         invitation::{Invitation, Refused as NotUsable, State},
     },
@@ -35,8 +32,6 @@ use crate::{
 
 /// What this node can do beyond the link's first version.
 pub const FEATURES: &[&str] = &[];
-/// Tries of an acceptance while the clocks find each other or the other node starts.
-const TRIES: u32 = 4;
 
 /// base64url HMAC-SHA-256 of a body under a code's secret.
 pub fn proof(secret: &str, body: &[u8]) -> Option<String> {
@@ -44,7 +39,7 @@ pub fn proof(secret: &str, body: &[u8]) -> Option<String> {
     Some(base64url(hmac::sign(&key, body).as_ref()))
 }
 
-fn refused(code: &'static str, detail: impl Into<String>, field: Option<&'static str>) -> Refused {
+pub(super) fn refused(code: &'static str, detail: impl Into<String>, field: Option<&'static str>) -> Refused {
     Refused { code, detail: detail.into(), field }
 }
 
@@ -123,182 +118,6 @@ impl Link {
         Ok(())
     }
 
-    /// What would I join? Calls nobody.
-    pub fn inspect(&self, code: &str) -> Result<Inspected, Refused> {
-        Ok(code::read(code, self.parts.clock.now())?.inspected())
-    }
-
-    /// Joins: calls the inviting node, then keeps the connection.
-    pub async fn accept(
-        &self,
-        code: &str,
-        tracker: &str,
-        name: Option<String>,
-        description: Option<String>,
-    ) -> Result<Connection, Refused> {
-        let read = code::read(code, self.parts.clock.now())?;
-        let Some(tracker_kind) = self.parts.tracker_kinds.get(tracker) else {
-            return Err(refused("validation_failed", format!("this node has no tracker `{tracker}`"), Some("tracker")));
-        };
-        if read.key.fingerprint() == self.key.public().fingerprint() {
-            return Err(refused(
-                "cannot_join",
-                "this node made the invitation itself; accept it on the other node",
-                Some("code"),
-            ));
-        }
-        let wanted = self.wanted(&read, tracker, name, description.clone()).await?;
-        let private = wanted.kind == Kind::Private;
-        let asked = AcceptAsked {
-            node: self.parts.node_name.clone(),
-            key: self.key.public().text(),
-            url: self.parts.public_url.as_ref().filter(|_| !private).map(|url| url.as_str().trim_end_matches('/').to_owned()),
-            tracker_kind: tracker_kind.clone(),
-            version: crate_version(),
-            features: FEATURES.iter().map(|&feature| feature.to_owned()).collect(),
-            description: description.unwrap_or_default(),
-        };
-        let answered = self.ask_to_join(&read, &asked).await?;
-        self.keep_joined(wanted, &read, answered).await
-    }
-
-    /// The connection as it will stand here, before anybody was asked.
-    async fn wanted(
-        &self,
-        read: &code::Read,
-        tracker: &str,
-        name: Option<String>,
-        description: Option<String>,
-    ) -> Result<Connection, Refused> {
-        let said = &read.claims.connection;
-        let known = self.parts.store.read("link.names", |tx| Box::pin(async move { tx.connections().await })).await?;
-        if let Some(here) = known.iter().find(|known| known.id == said.id) {
-            return again(here, read, tracker, name);
-        }
-        let name = name.unwrap_or_else(|| said.name.clone());
-        if known.iter().any(|known| known.name == name) {
-            return Err(refused("name_taken", format!("this node has a connection `{name}`; choose another name"), Some("name")));
-        }
-        let kind = if self.parts.public_url.is_some() { said.kind } else { Kind::Private };
-        let now = self.parts.clock.now();
-        Ok(Connection {
-            id: said.id,
-            name,
-            status: Status::Pending,
-            kind,
-            mode: said.mode,
-            tracker: tracker.to_owned(),
-            side: said.side.other(),
-            local_short_name: said.remote_short_name.clone(),
-            remote_short_name: said.local_short_name.clone(),
-            description: description.unwrap_or_else(|| said.description.clone()),
-            created_at: now,
-            activated_at: None,
-            prefer: said.prefer.seen_from_there(),
-            links: Links::Matching,
-            share_internal_comments: false,
-            awaiting: Some(Awaiting::Acceptance),
-            confirm: false,
-            destination_url: Some(read.claims.iss.clone()),
-            remote: None,
-            paused: None,
-        })
-    }
-
-    async fn ask_to_join(&self, read: &code::Read, asked: &AcceptAsked) -> Result<AcceptAnswered, Refused> {
-        let body = serde_json::to_vec(asked).expect("plain data becomes JSON");
-        let proof = proof(&read.claims.secret, &body)
-            .ok_or_else(|| refused("invitation_invalid", "this code holds no readable secret", Some("code")))?;
-        let mut ahead = 0;
-        for attempt in 1..=TRIES {
-            let reply = self
-                .call(Outgoing {
-                    partner: &read.key,
-                    base: &read.claims.iss,
-                    path: accept_path(read.claims.jti),
-                    subject: read.claims.connection.id.to_string(),
-                    body: body.clone(),
-                    proof: Some(proof.clone()),
-                    timeout: CALL,
-                    ahead,
-                })
-                .await
-                .map_err(|failure| {
-                    refused("peer_unreachable", format!("the inviting node was not reached: {}", failure.reason), None)
-                })?;
-            if reply.status == 200 || reply.status == 201 {
-                return serde_json::from_slice(&reply.body)
-                    .map_err(|_| refused("peer_unreachable", "the inviting node's answer cannot be read", None));
-            }
-            let refusal = reply.refusal();
-            ahead = reply.ahead;
-            match refusal.code.as_str() {
-                "clock_skew" if attempt < TRIES => {}
-                "try_later" if attempt < TRIES => {
-                    let pause = reply.retry_after.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(5));
-                    self.parts.clock.sleep(pause).await;
-                }
-                _ => return Err(join_refused(&refusal)),
-            }
-        }
-        Err(refused("peer_unreachable", "the inviting node asks to come again later", None))
-    }
-
-    async fn keep_joined(
-        &self,
-        mut wanted: Connection,
-        read: &code::Read,
-        answered: AcceptAnswered,
-    ) -> Result<Connection, Refused> {
-        let now = self.parts.clock.now();
-        let waits = answered.awaiting.is_some();
-        let before = wanted.remote.take();
-        wanted.remote = Some(Remote {
-            node: answered.node,
-            url: Some(read.claims.iss.clone()),
-            tracker_kind: read.claims.connection.tracker_kind.clone(),
-            state: before.map_or(if waits { Switch::Deactivated } else { Switch::Active }, |before| before.state),
-            last_seen_at: Some(now),
-            key: read.key.text(),
-            key_fingerprint: read.key.fingerprint().to_owned(),
-            version: answered.version,
-            features: answered.features,
-        });
-        wanted.awaiting = waits.then_some(Awaiting::Confirmation);
-        wanted.paused = None;
-        wanted.status = if waits { Status::Pending } else { Status::Active };
-        if !waits {
-            wanted.activated_at.get_or_insert(now);
-        }
-        let epoch = answered.epoch;
-        self.parts
-            .store
-            .write("link.joined", move |tx| {
-                Box::pin(async move {
-                    let fresh = tx.connection(wanted.id).await?.is_none();
-                    if fresh {
-                        tx.insert_connection(&wanted).await?;
-                    } else {
-                        tx.update_connection(&wanted).await?;
-                    }
-                    if let Some(epoch) = epoch {
-                        let state = tx.link_state(wanted.id).await?;
-                        if epoch > on_wire(state.epoch) {
-                            begin_epoch(tx, wanted.id, epoch, fresh, now).await?;
-                        }
-                    }
-                    tx.tell(Notice::Connection(wanted.id));
-                    tx.wake(Topic::Connections);
-                    Ok(wanted)
-                })
-            })
-            .await
-            .map_err(|error| match error {
-                StoreError::Taken(_) => refused("name_taken", "this node has a connection of that name", Some("name")),
-                error => error.into(),
-            })
-    }
-
     /// Answers an acceptance.
     pub async fn answer_accept(&self, id: InvitationId, call: Call) -> Answer {
         let mut asker = None;
@@ -338,29 +157,17 @@ impl Link {
             return Err(Refusal::BadSignature("the proof does not fit the invitation"));
         }
         let node = self.parts.node_name.clone();
-        self.parts
+        let settled = self
+            .parts
             .store
             .write("link.accept", move |tx| Box::pin(async move { settle(tx, id, asked, &key, node, now).await }))
             .await
-            .map_err(busy)?
+            .map_err(busy)?;
+        if invitation.rekey && settled.is_ok() {
+            self.mailbox.forget(invitation.connection_id);
+        }
+        settled
     }
-}
-
-/// A connection that is here already: its first answer was lost, or the code re-keys it.
-fn again(here: &Connection, read: &code::Read, tracker: &str, name: Option<String>) -> Result<Connection, Refused> {
-    if here.tracker != tracker {
-        let detail = format!("this connection exists here already, with the tracker `{}`", here.tracker);
-        return Err(refused("cannot_join", detail, Some("tracker")));
-    }
-    let same = here.remote.as_ref().is_some_and(|remote| remote.key_fingerprint == read.key.fingerprint());
-    if !same && !read.claims.connection.rekey {
-        let detail = "this connection exists here already, with a partner of another key; a partner that lost its key makes a \
-                      new code on its existing connection";
-        return Err(refused("cannot_join", detail, Some("code")));
-    }
-    let mut again = here.clone();
-    again.name = name.unwrap_or(again.name);
-    Ok(again)
 }
 
 /// Sizes of what a stranger says about itself.
@@ -466,18 +273,6 @@ async fn withdraw(tx: &mut dyn Tx, connection: ConnectionId, now: Time) -> Resul
         tx.put_invitation(&before).await?;
     }
     Ok(())
-}
-
-fn join_refused(refusal: &super::protocol::RefusalHeard) -> Refused {
-    let said = if refusal.detail.is_empty() { &refusal.title } else { &refusal.detail };
-    let code = match refusal.code.as_str() {
-        "already_accepted" => "already_accepted",
-        "invitation_expired" => "invitation_expired",
-        "invitation_revoked" => "invitation_revoked",
-        "invitation_unknown" => "invitation_unknown",
-        _ => "cannot_join",
-    };
-    refused(code, format!("the inviting node refused: {said}"), Some("code"))
 }
 
 /// Modes that this node offers.

@@ -111,6 +111,11 @@ impl Mailbox {
         Entry::Second { lasting: now.since(since) >= TWO_COPIES }
     }
 
+    /// The connection has another partner now: what the former one ran does not matter.
+    pub fn forget(&self, id: ConnectionId) {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
     /// A run said goodbye.
     pub fn goodbye(&self, id: ConnectionId, run: &str) {
         self.with(id, |peer| peer.over |= peer.run == run);

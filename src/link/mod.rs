@@ -1,7 +1,7 @@
 //! Link v1: how two nodes talk (docs/LINK.md).
 //!
-//! Who does what: `protocol` is the wire on one page; `keys`, `auth` and `code` say who speaks; `joining` makes two
-//! nodes partners; `exchange` and `set_back` are what an exchange does to the store, the same for both ends; `answer`
+//! Who does what: `protocol` is the wire on one page; `keys`, `auth` and `code` say who speaks; `joining` and
+//! `accepting` make two nodes partners; `exchange` and `set_back` are what an exchange does to the store, the same for both ends; `answer`
 //! and `mailbox` are the end that is dialled, `client` and `call` the end that dials. HTTP comes in by `server/link`.
 //!
 //! The engine and the link meet only in the store: the engine leaves drafts and finds arrived events. A new epoch is
@@ -11,6 +11,7 @@
 //! To add a kind of event: `domain::event`, its meaning in `sync`, a feature name in `joining::FEATURES` so that a node
 //! that does not know it is not sent it. The link itself reads only an event's number, id and twin.
 
+mod accepting;
 mod answer;
 mod auth;
 mod call;
@@ -24,6 +25,8 @@ mod oversize;
 pub mod protocol;
 mod set_back;
 mod trouble;
+#[cfg(test)]
+mod vectors;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -35,6 +38,7 @@ use crate::{
         connection::{Connection, Kind, Mode},
         ids::ConnectionId,
     },
+    http_client::{Guard, vet},
     lifecycle::Lifecycle,
     secret::Secret,
     store::{Store, StoreError, Topic},
@@ -67,6 +71,8 @@ pub struct Parts {
     pub public_url: Option<url::Url>,
     /// Client for addresses that came by code or API: guarded against inside addresses, redirects off.
     pub http: reqwest::Client,
+    /// What that client guards against: addresses are vetted before each call too, since a proxy resolves for itself.
+    pub guard: Guard,
     /// Longest held exchange to ask for.
     pub wait: Duration,
     /// Kind of each tracker of ours, by name.
@@ -178,6 +184,9 @@ impl Link {
             let detail = "an address begins with https:// and names a host".to_owned();
             return Err(Refused { code: "validation_failed", detail, field: Some("url") });
         };
+        if let Err(blocked) = vet(&address, &self.parts.guard).await {
+            return Err(Refused { code: "address_not_allowed", detail: blocked.to_string(), field: Some("url") });
+        }
         let found = self.discover(address).await;
         Ok(match found {
             Some(found) => Destination { is_node: true, version: Some(found.version), modes: found.modes },

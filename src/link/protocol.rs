@@ -50,8 +50,8 @@ pub const TWO_COPIES: Duration = Duration::from_secs(30);
 pub const CALL: Duration = Duration::from_secs(30);
 /// What a held call may take beyond its hold.
 pub const HOLD_SLACK: Duration = Duration::from_secs(15);
-/// Between two exchanges of public nodes with nothing to say.
-pub const PUBLIC_PULSE: Duration = Duration::from_secs(60);
+/// Between two exchanges of public nodes with nothing to say: half of it to all of it, by chance.
+pub const PUBLIC_PULSE: Duration = Duration::from_secs(80);
 /// Who heard from whom is written down at most this often.
 pub const SEEN_EVERY: Duration = Duration::from_secs(30);
 /// The link's version in an invitation code.

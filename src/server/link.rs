@@ -6,6 +6,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    dev::Decompress,
     error::PayloadError,
     http::{StatusCode, header},
     web,
@@ -34,7 +35,7 @@ async fn discover(link: web::Data<Link>) -> HttpResponse {
 
 async fn exchange(link: web::Data<Link>, id: web::Path<String>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Ok(id) = id.parse::<ConnectionId>() else { return plain(&Refusal::UnknownConnection) };
-    match read(payload, MAX_BODY).await {
+    match read(&request, payload, MAX_BODY).await {
         Ok(body) => respond(link.answer_exchange(id, call(&request, body)).await),
         Err(refusal) => plain(&refusal),
     }
@@ -42,7 +43,7 @@ async fn exchange(link: web::Data<Link>, id: web::Path<String>, request: HttpReq
 
 async fn accept(link: web::Data<Link>, id: web::Path<String>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Ok(id) = id.parse::<InvitationId>() else { return plain(&Refusal::InvitationUnknown) };
-    match read(payload, MAX_SMALL).await {
+    match read(&request, payload, MAX_SMALL).await {
         Ok(body) => respond(link.answer_accept(id, call(&request, body)).await),
         Err(refusal) => plain(&refusal),
     }
@@ -58,7 +59,8 @@ fn call(request: &HttpRequest, body: Option<Bytes>) -> Call {
 }
 
 /// The body, content encoding undone; `None` where it is larger than `most` bytes.
-async fn read(mut payload: web::Payload, most: usize) -> Result<Option<Bytes>, Refusal> {
+async fn read(request: &HttpRequest, payload: web::Payload, most: usize) -> Result<Option<Bytes>, Refusal> {
+    let mut payload = Decompress::from_headers(payload.into_inner(), request.headers());
     let mut body = BytesMut::new();
     let (mut larger, mut seen) = (false, 0);
     while let Some(chunk) = payload.next().await {

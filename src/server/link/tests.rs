@@ -1,8 +1,19 @@
 //! Two nodes over real HTTP, each with its own store.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use actix_web::{
+    App, HttpServer,
+    dev::{ServerHandle, Service as _},
+    web,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -13,6 +24,7 @@ use crate::{
         event::Body,
         ids::{ConnectionId, EventId, Side, TwinId},
     },
+    http_client::Guard,
     lifecycle::Lifecycle,
     link::{Link, Parts},
     secret::Sealer,
@@ -35,6 +47,8 @@ struct Node {
     url: Option<url::Url>,
     dir: Option<tempfile::TempDir>,
     wait: Duration,
+    /// Requests that its doors took.
+    asked: Arc<AtomicU64>,
 }
 
 #[allow(clippy::disallowed_methods, reason = "tests talk to loopback without the guard")]
@@ -65,14 +79,23 @@ impl Node {
             node_name: name.to_owned(),
             public_url: url.clone(),
             http: http(),
+            guard: Guard::Operator,
             wait,
             tracker_kinds: BTreeMap::from([("t".to_owned(), "webhook".to_owned())]),
         })
         .await
         .expect("a link");
+        let asked = Arc::new(AtomicU64::new(0));
         let server = listener.map(|listener| {
-            let data = web::Data::new(link.clone());
-            let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(super::routes))
+            let (data, asked) = (web::Data::new(link.clone()), asked.clone());
+            let app = move || {
+                let asked = asked.clone();
+                App::new().app_data(data.clone()).configure(super::routes).wrap_fn(move |request, service| {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    service.call(request)
+                })
+            };
+            let server = HttpServer::new(app)
                 .workers(1)
                 .h1_allow_half_closed(false)
                 .disable_signals()
@@ -84,7 +107,7 @@ impl Node {
             handle
         });
         link.start();
-        Self { link, store, lifecycle, server, url, dir: Some(dir), wait }
+        Self { link, store, lifecycle, server, url, dir: Some(dir), wait, asked }
     }
 
     async fn stop(&mut self) {

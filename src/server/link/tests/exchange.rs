@@ -25,10 +25,13 @@ async fn two_public_nodes_post_to_each_other() {
 async fn a_backlog_arrives_once_and_in_order() {
     let (near, far, id) = joined(Kind::Private).await;
     let keys = |side: &str| (0..1000).map(|n| format!("{side}{n:04}")).collect::<Vec<_>>();
+    let before = near.asked.load(Ordering::Relaxed);
     near.hand_over_many(id, keys("n")).await;
-    far.hand_over_many(id, keys("f")).await;
     assert_eq!(far.until_arrived(id, 1000).await, keys("n"));
+    far.hand_over_many(id, keys("f")).await;
     assert_eq!(near.until_arrived(id, 1000).await, keys("f"));
+    let asked = near.asked.load(Ordering::Relaxed) - before;
+    assert!(asked <= 12, "{asked} requests for a backlog each way");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,6 +60,22 @@ async fn a_restarted_node_goes_on_at_once() {
     far.hand_over(id, "two").await;
     assert_eq!(near.until_arrived(id, 2).await, ["one", "two"]);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dialling_side_may_switch_off_and_on_too() {
+    let (near, far, id) = joined(Kind::Private).await;
+    far.update(far.connection(id).await.deactivate().expect("joined")).await;
+    until("switch", async || (near.connection(id).await.remote.expect("known").state == Switch::Deactivated).then_some(())).await;
+    near.hand_over(id, "kept").await;
+    // The next held exchange says that there is no room.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    far.update(far.connection(id).await.activate(SystemClock.now()).expect("joined")).await;
+    assert_eq!(far.until_arrived(id, 1).await, ["kept"]);
+    near.hand_over(id, "live").await;
+    let began = std::time::Instant::now();
+    far.until_arrived(id, 2).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
 /// Copies a store's file while it is closed.
@@ -107,4 +126,20 @@ async fn a_deleted_connection_is_told() {
     })
     .await;
     assert!(there.paused.is_some() && there.status == Status::Active);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_small_events_takes_few_requests() {
+    let (near, far, id) = joined(Kind::Private).await;
+    far.hand_over(id, "first").await;
+    near.until_arrived(id, 1).await;
+    let before = near.asked.load(Ordering::Relaxed);
+    for n in 0..200 {
+        far.hand_over(id, &format!("f{n}")).await;
+        near.hand_over(id, &format!("n{n}")).await;
+    }
+    near.until_arrived(id, 201).await;
+    far.until_arrived(id, 200).await;
+    let asked = near.asked.load(Ordering::Relaxed) - before;
+    assert!(asked <= 40, "{asked} requests for 400 events, one by one");
 }

@@ -1,0 +1,47 @@
+//! The test vectors of docs/LINK.md, held to the code.
+
+use super::{
+    auth::{RequestClaims, body_hash},
+    joining::proof,
+    keys::NodeKey,
+};
+
+const DOC: &str = include_str!("../../docs/LINK.md");
+
+fn seed(first: u8) -> [u8; 32] {
+    std::array::from_fn(|at| first + u8::try_from(at).expect("32 fit"))
+}
+
+#[test]
+fn the_documents_vectors_are_those_of_the_code() {
+    let near = NodeKey::from_seed(&seed(0)).expect("a seed");
+    let far = NodeKey::from_seed(&seed(32)).expect("a seed");
+    let body = br#"{"run":"r1","epoch":1,"ack":0,"ack_id":null,"after_id":null,"events":[],"max_events":1000,"want":[],"state":"active","wait_seconds":0}"#;
+    let claims = RequestClaims {
+        iss: far.public().fingerprint().to_owned(),
+        aud: near.public().fingerprint().to_owned(),
+        sub: "01938f6e-0000-7000-8000-000000000001".to_owned(),
+        iat: 1_795_500_000,
+        exp: 1_795_500_060,
+        jti: "01938f6e-0000-7000-8000-0000000000aa".to_owned(),
+        method: "POST".to_owned(),
+        path: "/link/v1/connections/01938f6e-0000-7000-8000-000000000001/exchange".to_owned(),
+        bh: body_hash(body),
+    };
+    let secret = crate::secret::base64url(&seed(64));
+    let proof = proof(&secret, b"{}").expect("a secret");
+    let missing = [
+        ("public key", near.public().text()),
+        ("thumbprint", near.public().fingerprint().to_owned()),
+        ("the other's public key", far.public().text()),
+        ("the other's thumbprint", far.public().fingerprint().to_owned()),
+        ("body hash", claims.bh.clone()),
+        ("token", far.sign(&claims)),
+        ("secret", secret),
+        ("proof", proof),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !DOC.contains(value))
+    .collect::<Vec<_>>();
+    assert!(missing.is_empty(), "docs/LINK.md should name these: {missing:#?}");
+}
