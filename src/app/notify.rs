@@ -11,7 +11,10 @@ use serde_json::json;
 use crate::{
     clock::{Clock, Time},
     config::Config,
-    domain::{connection::Status, ids::{ConnectionId, ErrorId}},
+    domain::{
+        connection::Status,
+        ids::{ConnectionId, ErrorId},
+    },
     http_client::{Guard, client},
     lifecycle::Lifecycle,
     retry::Backoff,
@@ -33,7 +36,8 @@ struct News {
 pub fn start(config: &Config, store: &Store, clock: &Arc<dyn Clock>, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let Some(wanted) = &config.notify else { return Ok(()) };
     let http = client(&config.network, &Guard::Operator).context("[notify]")?;
-    let settings = Settings { url: wanted.url.clone(), secret: crate::trackers::standard_webhooks::Secrets::One(wanted.secret.clone()) };
+    let settings =
+        Settings { url: wanted.url.clone(), secret: crate::trackers::standard_webhooks::Secrets::One(wanted.secret.clone()) };
     let notifier = Notifier::new(settings, http, clock.clone()).context("[notify] secret")?;
     let (send, receive) = tokio::sync::mpsc::channel(1000);
     lifecycle.spawn("notify", listen(store.clone(), clock.clone(), lifecycle.clone(), send));

@@ -12,7 +12,11 @@ use async_trait::async_trait;
 use crate::{
     clock::{Clock, Time},
     config::TrackerSection,
-    domain::{change::NewChange, rule::RuleEngine, tracker::{Fault, Retry, Tracker, TrackerError}},
+    domain::{
+        change::NewChange,
+        rule::RuleEngine,
+        tracker::{Fault, Retry, Tracker, TrackerError},
+    },
     http_client::{Guard, client},
     salesforce::{self, Keep, Look, Salesforce, outbound},
     secret::Secret,
@@ -136,8 +140,7 @@ impl Keep for Kept {
 
     async fn put_refresh_token(&self, token: &Secret) -> Result<(), TrackerError> {
         let (name, token) = (format!("tracker.{}.refresh_token", self.tracker), token.clone());
-        let kept =
-            self.store.write("refresh_token", move |tx| Box::pin(async move { tx.put_secret(&name, &token).await })).await;
+        let kept = self.store.write("refresh_token", move |tx| Box::pin(async move { tx.put_secret(&name, &token).await })).await;
         kept.map_err(|error| not_kept(&error))
     }
 

@@ -41,7 +41,11 @@ async fn there(stage: &Stage) -> anyhow::Result<()> {
         times.push(stage.case_arrives(&case, PATIENCE).await?);
     }
     times.sort();
-    println!("A Case appears in the tracker: first to last 20 of 20, median {} ms, slowest {} ms.", times[10].as_millis(), times[19].as_millis());
+    println!(
+        "A Case appears in the tracker: first to last 20 of 20, median {} ms, slowest {} ms.",
+        times[10].as_millis(),
+        times[19].as_millis()
+    );
     Ok(())
 }
 
@@ -70,8 +74,13 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
     println!("The private node is killed in the middle of {BURST} Cases, and started again.");
     stage.restart_private().await?;
     let all = || {
-        let there: BTreeSet<String> =
-            stage.tracker.handle.all().iter().filter_map(|issue| issue.fields.get("summary")?.as_str().map(str::to_owned)).collect();
+        let there: BTreeSet<String> = stage
+            .tracker
+            .handle
+            .all()
+            .iter()
+            .filter_map(|issue| issue.fields.get("summary")?.as_str().map(str::to_owned))
+            .collect();
         subjects.iter().all(|subject| there.contains(subject))
     };
     stage.until(PATIENCE, "all of the burst in the tracker", all).await?;
@@ -83,6 +92,8 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
     let twice: Vec<String> =
         stage.tracker.handle.applied().into_iter().filter(|(_, times)| *times > 1).map(|(id, _)| id).collect();
     ensure!(twice.is_empty(), "applied more than once: {twice:?}");
-    println!("Nothing lost, nothing doubled: {cases} Cases, {issues} issues; the {BURST} took {took} ms with the kill in between.");
+    println!(
+        "Nothing lost, nothing doubled: {cases} Cases, {issues} issues; the {BURST} took {took} ms with the kill in between."
+    );
     Ok(())
 }

@@ -83,15 +83,20 @@ impl Stage {
 
     async fn join(&self, secret: Secret) -> anyhow::Result<()> {
         let made = self
-            .post(&self.public, "/connections", json!({"tracker": "support", "destination_url": null, "mode": "basic",
-                "local_short_name": "support", "remote_short_name": "helpdesk"}))
+            .post(
+                &self.public,
+                "/connections",
+                json!({"tracker": "support", "destination_url": null, "mode": "basic",
+                "local_short_name": "support", "remote_short_name": "helpdesk"}),
+            )
             .await?;
         let id = text(&made, "/id")?;
         self.post(&self.public, &format!("/connections/{id}/triggers"), json!({"entity_type": "Case", "filter": ""})).await?;
         let code = text(&made, "/invitation/code")?;
         let joined = self.post(&self.private, "/invitations/accept", json!({"code": code, "tracker": "helpdesk"})).await?;
         let there = text(&joined, "/id")?;
-        self.post(&self.private, &format!("/connections/{there}/triggers"), json!({"entity_type": "issue", "filter": ""})).await?;
+        self.post(&self.private, &format!("/connections/{there}/triggers"), json!({"entity_type": "issue", "filter": ""}))
+            .await?;
         let support = self.get(&self.public, "/trackers/support").await?;
         let helpdesk = self.get(&self.private, "/trackers/helpdesk").await?;
         self.org.handle.set_outbound_message(OutboundMessage {

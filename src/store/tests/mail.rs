@@ -178,7 +178,6 @@ async fn a_twin_rests_until_its_time_or_its_release() {
     assert_eq!(waiting[0].count, 2);
 }
 
-<<<<<<< HEAD
 #[tokio::test]
 async fn a_newer_event_ends_a_rest_that_waits_for_no_person() {
     let f = fresh().await;
@@ -193,7 +192,8 @@ async fn a_newer_event_ends_a_rest_that_waits_for_no_person() {
     .expect("stored");
     let waiting = r!(f.store, tx => tx.twins_waiting("support", 10));
     assert_eq!(waiting.iter().map(|w| (w.twin, w.count)).collect::<Vec<_>>(), [(Some(tw(2)), 2)]);
-=======
+}
+
 /// A step of a connection's outgoing life.
 #[derive(Clone, Debug)]
 enum Step {
@@ -252,5 +252,4 @@ proptest::proptest! {
     fn numbers_never_skip_repeat_or_reorder(steps in steps()) {
         tokio::runtime::Runtime::new().expect("a runtime").block_on(walk(steps));
     }
->>>>>>> store
 }
