@@ -48,7 +48,8 @@ pub enum LogFormat {
 pub fn install(settings: &LogSettings) {
     let read = EnvFilter::try_new(&settings.filter);
     let unread = read.as_ref().err().map(ToString::to_string);
-    let builder = tracing_subscriber::fmt().with_env_filter(read.unwrap_or_else(|_| EnvFilter::new("info"))).with_writer(Redacting);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(read.unwrap_or_else(|_| EnvFilter::new("info"))).with_writer(Redacting);
     let installed = match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -7,6 +7,8 @@ pub mod api;
 mod health;
 pub mod hooks;
 pub mod kit;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
