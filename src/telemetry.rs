@@ -43,20 +43,27 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends this process's logs to standard error. For the command that runs; a second call changes nothing. A filter that
-/// cannot be read is told and `info` stands in its place: a node must not stay down for its log.
-pub fn install(settings: &LogSettings) {
-    let read = EnvFilter::try_new(&settings.filter);
-    let unread = read.as_ref().err().map(ToString::to_string);
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(read.unwrap_or_else(|_| EnvFilter::new("info"))).with_writer(Redacting);
-    let installed = match settings.format {
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter cannot be read.
+    #[error("[node] log.filter `{0}` cannot be read: {1}")]
+    Filter(String, String),
+    /// Somebody has set up logging in this process before.
+    #[error("logging is set up already")]
+    Already,
+}
+
+/// Sends this process's logs to standard error. Once per process, by the command that runs.
+pub fn init(settings: &LogSettings) -> Result<(), LogError> {
+    let filter =
+        EnvFilter::try_new(&settings.filter).map_err(|error| LogError::Filter(settings.filter.clone(), error.to_string()))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Redacting);
+    match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    if let (Ok(()), Some(error)) = (installed, unread) {
-        tracing::warn!(filter = settings.filter, error, "[node] log.filter cannot be read; `info` stands in its place");
     }
+    .map_err(|_| LogError::Already)
 }
 
 #[derive(Clone, Copy, Debug)]

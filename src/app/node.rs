@@ -14,7 +14,7 @@ use crate::{
     link::{self, Link},
     rules::{Pool, PoolSettings},
     secret::Sealer,
-    server::{Server, kit::node as door},
+    server::{self, kit::node as door},
     store::{Store, keyfile},
     sync::{self, Engine},
     telemetry::Metrics,
@@ -55,7 +55,6 @@ pub struct Node {
     /// Its trackers.
     pub trackers: sync::Trackers,
     lifecycle: Lifecycle,
-    server: Server,
 }
 
 impl Node {
@@ -103,11 +102,11 @@ impl Node {
             metrics: Arc::new(Metrics::default()),
         };
         let doors = door::Node::open(parts, &config.node, &config.api).await?;
-        let server = Server::start(doors, &config.node).await?;
+        let doors = server::bind(&config.node, config.role.listen(), &doors)?;
         engine.start();
         link.start();
         notify::start(config, &store, &clock, &lifecycle)?;
-        Ok(Self { addresses: server.addresses().to_vec(), store, engine, link, trackers: known, lifecycle, server })
+        Ok(Self { addresses: doors.addrs, store, engine, link, trackers: known, lifecycle })
     }
 
     /// Resolves when something asked the node to stop: a task that crashed, for one.
@@ -118,7 +117,6 @@ impl Node {
     /// Orderly: parked polls are answered, leases given back, files closed.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.lifecycle.stop();
-        self.server.stop(GRACE).await;
         let crashed = self.lifecycle.finish(GRACE).await;
         self.store.close().await;
         crashed.map_err(|task| anyhow::anyhow!("the task `{task}` crashed"))

@@ -18,7 +18,10 @@ use crate::{
         tracker::{Fault, Retry, Tracker, TrackerError},
     },
     http_client::{Guard, client},
-    salesforce::{self, Keep, Look, Salesforce, outbound},
+    salesforce::{
+        self, Keep, Look, Salesforce,
+        outbound::{self, Limits},
+    },
     secret::Secret,
     server::kit::door::{Accepted, DoorRefusal, HookDoor, HookHeaders, HookRefusal, SalesforceDoor, SignIn},
     store::{Store, StoreError},
@@ -61,7 +64,7 @@ pub async fn open(
             "salesforce" => add_salesforce(&mut opened, section, http, store, clock).await?,
             "webhook" => {
                 let settings: webhook::Settings = section.settings()?;
-                let tracker = Webhook::new(name.clone(), settings, http, clock.clone(), rules.clone())
+                let tracker = Webhook::new(name, settings, http, clock.clone(), rules.clone())
                     .with_context(|| format!("[trackers.{name}]"))?;
                 let tracker = Arc::new(tracker);
                 opened.hooks.insert(name.clone(), Arc::new(WebhookDoor { tracker: tracker.clone(), clock: clock.clone() }));
@@ -177,18 +180,25 @@ struct OutboundDoor {
 
 impl SalesforceDoor for OutboundDoor {
     fn parse(&self, body: &[u8]) -> Result<Accepted, DoorRefusal> {
-        let message = outbound::parse(body).map_err(|error| DoorRefusal::Malformed(error.to_string()))?;
+        let message = outbound::parse(body, Limits::default()).map_err(|error| DoorRefusal::Malformed(error.to_string()))?;
         let got = message.organization_id.clone();
         let Some(expected) = self.org.org_id().or_else(|| self.keep.known_org()) else {
             let why = "this tracker has not logged in yet, so it does not know its org; the message will come again";
             return Err(DoorRefusal::Malformed(why.to_owned()));
         };
-        if !salesforce::same_org(&expected, &got) {
+        if !same_org(&expected, &got) {
             return Err(DoorRefusal::WrongOrg { got, expected });
         }
-        let (changes, broken) = outbound::changes(message, self.org.name(), self.clock.now(), self.clock.as_ref());
+        let changes = outbound::changes(&message, self.org.name(), self.clock.now(), self.clock.as_ref());
+        let broken = message.notifications.iter().filter_map(|one| one.as_ref().err());
+        let broken = broken.map(|one| format!("{}: {}", one.id.as_deref().unwrap_or("without id"), one.reason)).collect();
         Ok(Accepted { changes, broken })
     }
+}
+
+/// Ids of 15 and of 18 characters name the same org where the first 15 agree, case-sensitively (facts, 1.2).
+fn same_org(a: &str, b: &str) -> bool {
+    a.get(..15).is_some_and(|a| b.get(..15) == Some(a))
 }
 
 struct OrgSignIn(Arc<Salesforce>);
@@ -196,7 +206,16 @@ struct OrgSignIn(Arc<Salesforce>);
 #[async_trait]
 impl SignIn for OrgSignIn {
     async fn begin(&self, redirect: &url::Url) -> Result<url::Url, TrackerError> {
-        Ok(self.0.begin_sign_in(redirect.as_str()).await?.url)
+        let begun = self.0.begin_sign_in(redirect.as_str()).await?;
+        url::Url::parse(&begun.url).map_err(|error| TrackerError {
+            fault: Fault::Configuration,
+            retry: Retry::Newer,
+            code: "login_url".to_owned(),
+            title: "The sign-in address cannot be made".to_owned(),
+            detail: error.to_string(),
+            advice: "Check login_url.".to_owned(),
+            in_doubt: false,
+        })
     }
 
     async fn finish(&self, redirect: &url::Url, state: &str, code: &str) -> Result<(), TrackerError> {

@@ -1,6 +1,6 @@
 //! `wicketgate trigger`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     api::NodeArgs,

@@ -13,13 +13,13 @@ use crate::{
 
 /// Runs a public node until stopped.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
-    telemetry::install(&config.node.log);
+    telemetry::init(&config.node.log)?;
     app::run(config).await
 }
 
 /// Runs a private node until stopped.
 pub(super) async fn relay(config: Config) -> anyhow::Result<()> {
-    telemetry::install(&config.node.log);
+    telemetry::init(&config.node.log)?;
     app::run(config).await
 }
 
@@ -30,7 +30,7 @@ pub(super) async fn demo(check: bool) -> anyhow::Result<bool> {
 
 /// The API's document.
 pub(super) fn openapi_json() -> anyhow::Result<String> {
-    Ok(crate::server::api::openapi_json())
+    Ok(crate::server::api::document())
 }
 
 /// Runs the simulated org until stopped.

@@ -1,4 +1,29 @@
 //! Link v1: how two nodes talk (docs/LINK.md).
+//!
+//! Who does what: `protocol` is the wire on one page; `keys`, `auth` and `code` say who speaks; `joining` makes two
+//! nodes partners; `exchange` and `set_back` are what an exchange does to the store, the same for both ends; `answer`
+//! and `mailbox` are the end that is dialled, `client` and `call` the end that dials. HTTP comes in by `server/link`.
+//!
+//! The engine and the link meet only in the store: the engine leaves drafts and finds arrived events. A new epoch is
+//! told the same way: `LinkState.resyncing` is set and [`Topic::Connections`](crate::store::Topic) woken; the engine
+//! then sends every twin and `resynced`, and clears the flag when the peer's `resynced` has come.
+//!
+//! To add a kind of event: `domain::event`, its meaning in `sync`, a feature name in `joining::FEATURES` so that a node
+//! that does not know it is not sent it. The link itself reads only an event's number, id and twin.
+
+mod answer;
+mod auth;
+mod call;
+mod client;
+mod code;
+mod exchange;
+mod joining;
+mod keys;
+mod mailbox;
+mod oversize;
+pub mod protocol;
+mod set_back;
+mod trouble;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,8 +37,20 @@ use crate::{
     },
     lifecycle::Lifecycle,
     secret::Secret,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Topic},
 };
+
+use auth::Used;
+use keys::NodeKey;
+use mailbox::Mailbox;
+use protocol::Discovery;
+use trouble::Trouble;
+
+pub use answer::{Answer, Call};
+pub use client::dials;
+
+/// How long a stranger may take to say what it is.
+const DISCOVERY: Duration = Duration::from_secs(5);
 
 /// What the link needs.
 #[derive(Clone)]
@@ -95,55 +132,99 @@ pub struct Destination {
 #[derive(Clone)]
 pub struct Link {
     parts: Parts,
+    key: Arc<NodeKey>,
+    /// Drawn at start: tells two copies of a node apart.
+    run: String,
+    used: Arc<Used>,
+    mailbox: Arc<Mailbox>,
 }
 
 impl Link {
     /// Loads the node's key, or makes it at first start.
     pub async fn open(parts: Parts) -> Result<Self, StoreError> {
-        Ok(Self { parts })
+        let mut seed = [0u8; 32];
+        parts.clock.random(&mut seed);
+        let started = parts.clock.now();
+        let (key, made) = NodeKey::open(&parts.store, seed).await?;
+        let used = Arc::new(Used::new((!made).then_some(started)));
+        let run = parts.clock.id().to_string();
+        Ok(Self { parts, key: Arc::new(key), run, used, mailbox: Arc::default() })
     }
 
     /// Thumbprint of the node's key.
     pub fn fingerprint(&self) -> String {
-        String::new()
+        self.key.public().fingerprint().to_owned()
     }
 
-    /// Starts dialling for every connection where we dial, and posting for public ones.
+    /// Starts dialling for every connection where we dial, and posting for public ones. Called on the main runtime.
     pub fn start(&self) {
-        let _ = &self.parts;
+        self.parts.lifecycle.spawn("link.supervise", client::supervise(self.clone()));
     }
 
-    /// Makes a code for a connection; the one before dies. On an accepted connection: a re-key code.
-    pub async fn invite(&self, _connection: &Connection, _lifetime: Duration) -> Result<Code, Refused> {
-        Err(Refused { code: "not_found", detail: String::new(), field: None })
-    }
-
-    /// Withdraws the open code of a connection.
-    pub async fn revoke(&self, _connection: ConnectionId) -> Result<(), Refused> {
-        Ok(())
-    }
-
-    /// What would I join? Calls nobody.
-    pub fn inspect(&self, _code: &str) -> Result<Inspected, Refused> {
-        Err(Refused { code: "invitation_invalid", detail: String::new(), field: Some("code") })
-    }
-
-    /// Joins: calls the inviting node, then keeps the connection.
-    pub async fn accept(
-        &self,
-        _code: &str,
-        _tracker: &str,
-        _name: Option<String>,
-        _description: Option<String>,
-    ) -> Result<Connection, Refused> {
-        Err(Refused { code: "invitation_invalid", detail: String::new(), field: Some("code") })
+    /// What a stranger is told at `GET /link/v1`.
+    pub fn discovery(&self) -> Discovery {
+        Discovery {
+            node: self.parts.node_name.clone(),
+            version: joining::crate_version(),
+            features: joining::FEATURES.iter().map(|&feature| feature.to_owned()).collect(),
+            modes: joining::modes(),
+            fingerprint: self.fingerprint(),
+        }
     }
 
     /// Is that a Wicketgate node? What a stranger's host answered is told only as "a node" or "not a node".
-    pub async fn check_destination(&self, _url: &url::Url) -> Result<Destination, Refused> {
-        Ok(Destination { is_node: false, version: None, modes: Vec::new() })
+    pub async fn check_destination(&self, url: &url::Url) -> Result<Destination, Refused> {
+        let Some(address) = call::join(url.as_str(), "/link/v1") else {
+            let detail = "an address begins with https:// and names a host".to_owned();
+            return Err(Refused { code: "validation_failed", detail, field: Some("url") });
+        };
+        let found = self.discover(address).await;
+        Ok(match found {
+            Some(found) => Destination { is_node: true, version: Some(found.version), modes: found.modes },
+            None => Destination { is_node: false, version: None, modes: Vec::new() },
+        })
     }
 
-    /// Tells the other side that the connection is deleted here, if it can be told, before its row goes.
-    pub async fn say_goodbye(&self, _connection: &Connection) {}
+    async fn discover(&self, address: url::Url) -> Option<Discovery> {
+        let answer = self.parts.http.get(address).timeout(DISCOVERY).send().await.ok()?;
+        if !answer.status().is_success() {
+            return None;
+        }
+        let body = call::read(answer, protocol::MAX_SMALL).await.ok()?;
+        let found: Discovery = serde_json::from_slice(&body).ok()?;
+        // A fingerprint is 32 bytes in base64url; a version is short: nothing else of a stranger's words is shown.
+        let plausible = found.fingerprint.len() == 43 && found.version.len() <= 40;
+        plausible.then_some(found)
+    }
+
+    /// Tells the other side that the connection is deleted here, if it can be told, before its row goes. Leaves a mark,
+    /// so that a partner who dials later is told too.
+    pub async fn say_goodbye(&self, connection: &Connection) {
+        let Some(remote) = &connection.remote else { return };
+        let (name, mark) = (answer::tombstone(connection.id), answer::mark(&remote.key));
+        let kept = self.parts.store.write("link.tombstone", move |tx| Box::pin(async move { tx.put_secret(&name, &mark).await }));
+        if let Err(error) = kept.await {
+            tracing::warn!(connection = %connection.id, %error, "the mark of a deleted connection cannot be kept");
+        }
+        client::tell_gone(self, connection).await;
+    }
+
+    /// A person lets the epoch begin that waits since the second set-back of a day. False where none waits.
+    pub async fn allow_epoch(&self, connection: ConnectionId) -> Result<bool, Refused> {
+        let allowed = self.parts.store.write("link.allow_epoch", move |tx| {
+            Box::pin(async move {
+                let mut state = tx.link_state(connection).await?;
+                if !state.epoch_waits {
+                    return Ok(false);
+                }
+                state.epoch_waits = false;
+                state.last_own_epoch = None;
+                tx.put_link_state(connection, &state).await?;
+                trouble::close(tx, connection, trouble::EPOCH_WAITS).await?;
+                tx.wake(Topic::Outbox(connection));
+                Ok(true)
+            })
+        });
+        Ok(allowed.await?)
+    }
 }

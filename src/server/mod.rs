@@ -7,13 +7,14 @@ pub mod api;
 mod health;
 pub mod hooks;
 pub mod kit;
+pub mod link;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{App, HttpServer, middleware::from_fn, web};
 
 pub use kit::settings::{ApiSettings, NodeSettings, TlsSettings};
 use kit::{Node, query, shell};
@@ -37,93 +38,65 @@ pub enum BindError {
     Tls(#[from] TlsError),
 }
 
-/// Doors that are open. They close when the node's lifecycle stops; `Lifecycle::finish` waits for that.
-#[derive(Clone)]
-pub struct Server {
-    addresses: Vec<SocketAddr>,
-    metrics_address: Option<SocketAddr>,
-    handles: Vec<ServerHandle>,
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
-    }
-}
-
-impl Server {
-    /// Opens the doors of a node. On the main runtime: what runs beside the requests lives there.
-    pub async fn start(node: Arc<Node>, settings: &NodeSettings) -> Result<Self, BindError> {
-        let tls = settings.tls.as_ref().map(|tls| tls::config(tls, node.clock.clone(), &node.lifecycle)).transpose()?;
-        let own_metrics = settings.metrics_listen.is_some();
-        let data = web::Data::from(node.clone());
-        let mut server = HttpServer::new(move || {
-            App::new()
-                .app_data(data.clone())
-                .app_data(query::path_config())
-                .app_data(query::query_config())
-                .wrap(from_fn(shell::shell))
-                .configure(|config| mount(config, own_metrics))
-        })
-        .workers(workers(settings))
-        .keep_alive(KEEP_ALIVE)
-        // A caller that closes its half has gone: whoever holds its request learns so at once.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(GRACE.as_secs())
-        .disable_signals();
-        let mut addresses = Vec::new();
-        for address in listeners(settings) {
-            let bound = match &tls {
-                Some(config) => server.bind_rustls_0_23(address, config.clone()),
-                None => server.bind(address),
-            };
-            server = bound.map_err(|error| BindError::Address(address, error))?;
-            addresses.extend(server.addrs().last().copied());
-        }
-        if let Some(first) = addresses.first() {
-            node.listens_on(*first, tls.is_some());
-        }
-        let metrics = settings.metrics_listen.map(|address| bind_metrics(address, &node)).transpose()?;
-        let mut handles = vec![run(&node, "server", server.run())];
-        let metrics_address = metrics.map(|(server, address)| {
-            handles.push(run(&node, "server.metrics", server));
-            address
-        });
-        forget_quiet(&node);
-        Ok(Self { addresses, metrics_address, handles })
-    }
-
-    /// Closes the doors: running requests may end within the grace, then connections are cut.
-    pub async fn stop(&self, grace: Duration) {
-        let closing = futures_util::future::join_all(self.handles.iter().map(|handle| handle.stop(true)));
-        if tokio::time::timeout(grace, closing).await.is_err() {
-            tracing::warn!("requests were cut: they did not end within the grace");
-        }
-    }
-
+/// Doors that are open.
+#[derive(Clone, Debug)]
+pub struct Running {
     /// Where the doors listen, in the order of the configuration; port 0 has become a real one.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
+    pub addrs: Vec<SocketAddr>,
     /// Where `/metrics` listens by itself.
-    pub const fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics_address
-    }
+    pub metrics_addr: Option<SocketAddr>,
 }
 
-/// As configured; else 8080 for everybody on a public node, 8081 on loopback on a private one.
-fn listeners(settings: &NodeSettings) -> Vec<SocketAddr> {
-    match (settings.listen.as_slice(), &settings.public_url) {
-        ([], Some(_)) => vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
-        ([], None) => vec![SocketAddr::from(([127, 0, 0, 1], 8081))],
-        (configured, _) => configured.to_vec(),
+/// Opens the doors of a node. They close when its lifecycle stops; `Lifecycle::finish` waits for that.
+///
+/// `default_listen` stands where the configuration names no address.
+pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node>) -> Result<Running, BindError> {
+    let addresses = if settings.listen.is_empty() { vec![default_listen] } else { settings.listen.clone() };
+    let own_metrics = settings.metrics_listen.is_some();
+    let tls = settings.tls.as_ref().map(|tls| tls::config(tls, node.clock.clone(), &node.lifecycle)).transpose()?;
+
+    let data = web::Data::from(node.clone());
+    let link_data = web::Data::new(node.link.clone());
+    let mut server = HttpServer::new(move || {
+        App::new()
+            .app_data(data.clone())
+            .app_data(link_data.clone())
+            .app_data(query::path_config())
+            .app_data(query::query_config())
+            .wrap(from_fn(shell::shell))
+            .configure(|config| mount(config, own_metrics))
+    })
+    .workers(workers(settings))
+    .keep_alive(KEEP_ALIVE)
+    // A caller that closes its half has gone: whoever holds its request learns so at once.
+    .h1_allow_half_closed(false)
+    .shutdown_timeout(GRACE.as_secs())
+    .disable_signals();
+    let mut addrs = Vec::new();
+    for address in addresses {
+        let bound = match &tls {
+            Some(config) => server.bind_rustls_0_23(address, config.clone()),
+            None => server.bind(address),
+        };
+        server = bound.map_err(|error| BindError::Address(address, error))?;
+        addrs.extend(server.addrs().last().copied());
     }
+    if let Some(first) = addrs.first() {
+        node.listens_on(*first, tls.is_some());
+    }
+    let metrics = settings.metrics_listen.map(|address| bind_metrics(address, node)).transpose()?;
+    run(node, "server", server.run());
+    let metrics_addr = metrics.map(|(server, address)| {
+        run(node, "server.metrics", server);
+        address
+    });
+    forget_quiet(node);
+    Ok(Running { addrs, metrics_addr })
 }
 
 /// All doors. `/metrics` is among them unless it has a listener of its own.
 pub fn mount(config: &mut web::ServiceConfig, own_metrics: bool) {
-    config.configure(health::routes).configure(hooks::routes).configure(api::routes);
+    config.configure(health::routes).configure(hooks::routes).configure(api::routes).configure(link::routes);
     if !own_metrics {
         config.configure(health::guarded_metrics);
     }
@@ -147,9 +120,8 @@ fn bind_metrics(address: SocketAddr, node: &Arc<Node>) -> Result<(actix_web::dev
     Ok((server.run(), bound))
 }
 
-fn run(node: &Arc<Node>, name: &'static str, server: actix_web::dev::Server) -> ServerHandle {
+fn run(node: &Arc<Node>, name: &'static str, server: actix_web::dev::Server) {
     let handle = server.handle();
-    let given = handle.clone();
     let stopping = node.lifecycle.stopping();
     let lifecycle = node.lifecycle.clone();
     node.lifecycle.spawn(name, async move {
@@ -167,7 +139,6 @@ fn run(node: &Arc<Node>, name: &'static str, server: actix_web::dev::Server) -> 
         // Without its doors a node is of no use: the others end too.
         lifecycle.stop();
     });
-    given
 }
 
 fn forget_quiet(node: &Arc<Node>) {

@@ -65,13 +65,13 @@ impl Modify for Finish {
 }
 
 /// The OpenAPI document as JSON.
-pub fn openapi_json() -> String {
+pub fn document() -> String {
     Doc::openapi().to_pretty_json().expect("the document is plain JSON")
 }
 
 /// Mounts the API.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let described = || async { HttpResponse::Ok().content_type("application/json").body(openapi_json()) };
+    let described = || async { HttpResponse::Ok().content_type("application/json").body(document()) };
     config.service(web::resource("/api/v1/openapi.json").route(web::get().to(described))).service(
         web::scope(BASE)
             .wrap(from_fn(idempotency::repeat))

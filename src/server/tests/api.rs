@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn the_description_is_frozen() {
-    insta::assert_snapshot!(crate::server::api::openapi_json());
+    insta::assert_snapshot!(crate::server::api::document());
 }
 
 #[tokio::test]
@@ -18,7 +18,11 @@ async fn every_described_operation_is_mounted() {
         let filled = path.replace("{name}", "support").replace("{type}", "Case").replace("{key}", "K");
         let filled = filled.replace("{id}", &nil).replace("{trigger}", &nil);
         for method in methods.as_object().expect("methods").keys().filter(|_| path != "/stream") {
-            assert_eq!(bench.send(&method.to_uppercase(), &format!("/api/v1{filled}"), "", None, &[]).await.status, 401, "{path}");
+            assert_eq!(
+                bench.send(&method.to_uppercase(), &format!("/api/v1{filled}"), "", None, &[]).await.status,
+                401,
+                "{path}"
+            );
             let answer = bench.send(&method.to_uppercase(), &format!("/api/v1{filled}"), ADMIN, Some(json!({})), &[]).await;
             assert!(answer.status != 405 && !answer.text.contains("no such address"), "{method} {path}: {}", answer.text);
         }
@@ -66,15 +70,27 @@ async fn a_repeat_under_the_same_key_is_given_the_first_answer() {
     let again = bench.send("POST", &path, ADMIN, body(), &key).await;
     assert_eq!((first.status, again.status), (201, 201));
     assert_eq!(first.json(), again.json());
-    assert_eq!(bench.get(&format!("/connections/{id}/triggers"), ADMIN).await.json()["items"].as_array().expect("a list").len(), 1);
+    assert_eq!(
+        bench.get(&format!("/connections/{id}/triggers"), ADMIN).await.json()["items"].as_array().expect("a list").len(),
+        1
+    );
     let other = bench.send("POST", &path, ADMIN, Some(json!({"entity_type": "Case", "filter": "b"})), &key).await;
     assert_eq!((other.status, other.code()), (422, "idempotency_mismatch".into()));
-    let wrong = bench.send("POST", &path, ADMIN, Some(json!({"entity_type": "Case", "filter": "wrong"})), &[("idempotency-key", "k2")]).await;
+    let wrong = bench
+        .send("POST", &path, ADMIN, Some(json!({"entity_type": "Case", "filter": "wrong"})), &[("idempotency-key", "k2")])
+        .await;
     assert_eq!(wrong.json()["errors"][0]["field"], "filter");
-    assert_eq!(bench.send("POST", &path, ADMIN, body(), &[("idempotency-key", "k2")]).await.status, 201, "a failure keeps no key");
+    assert_eq!(
+        bench.send("POST", &path, ADMIN, body(), &[("idempotency-key", "k2")]).await.status,
+        201,
+        "a failure keeps no key"
+    );
     let secret = || Some(json!({"name": "t", "scopes": ["read"]}));
     assert_eq!(bench.send("POST", "/api/v1/tokens", ADMIN, secret(), &[("idempotency-key", "k3")]).await.status, 201);
-    assert_eq!(bench.send("POST", "/api/v1/tokens", ADMIN, secret(), &[("idempotency-key", "k3")]).await.code(), "idempotency_secret");
+    assert_eq!(
+        bench.send("POST", "/api/v1/tokens", ADMIN, secret(), &[("idempotency-key", "k3")]).await.code(),
+        "idempotency_secret"
+    );
     bench.stop().await;
 }
 
@@ -91,7 +107,10 @@ async fn connections_are_checked_at_the_door() {
     };
     let near = private.post("/connections", ADMIN, with("tracker", json!("suport"))).await.json();
     assert!(near["errors"][0]["message"].as_str().expect("told").contains("did you mean `support`?"), "{near}");
-    assert_eq!(private.post("/connections", ADMIN, with("local_short_name", json!(" "))).await.json()["errors"][0]["field"], "local_short_name");
+    assert_eq!(
+        private.post("/connections", ADMIN, with("local_short_name", json!(" "))).await.json()["errors"][0]["field"],
+        "local_short_name"
+    );
     assert_eq!(private.post("/connections", ADMIN, with("mdoe", json!("basic"))).await.json()["errors"][0]["field"], "mdoe");
     assert_eq!(private.post("/connections", ADMIN, with("description", json!("x".repeat(2_001)))).await.status, 422);
     let one = private.connection("one").await;

@@ -51,10 +51,10 @@ async fn what_is_not_ours_is_never_acknowledged_and_the_operator_sees_why() {
     assert!(other.text.contains("soapenv:Fault") && !other.text.contains("Ack"), "{}", other.text);
     assert_eq!(knock(&bench, "/salesforce/nobody/outbound-messages/guess", "one", &[]).await.status, 404);
     assert_eq!(waiting(&bench).await, 0);
-    assert_eq!(codes(&bench).await, [
-        "Messages come from another Salesforce org",
-        "Messages come with a wrong token in their address"
-    ]);
+    assert_eq!(
+        codes(&bench).await,
+        ["Messages come from another Salesforce org", "Messages come with a wrong token in their address"]
+    );
     // The next good message shows that the org is mended; a guessed token stays to be read.
     assert_eq!(knock(&bench, &door(&bench), "one", &[]).await.status, 200);
     assert_eq!(codes(&bench).await, ["Messages come with a wrong token in their address"]);

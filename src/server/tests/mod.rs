@@ -10,8 +10,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{ApiSettings, NodeSettings, Server, kit::{Node, node::Parts}};
 use super::kit::door::{Accepted, DoorRefusal, HookDoor, HookHeaders, HookRefusal, SalesforceDoor};
+use super::{
+    ApiSettings, NodeSettings, bind,
+    kit::{Node, node::Parts},
+};
 use crate::{
     clock::{Clock, SystemClock, Time},
     domain::{
@@ -181,16 +184,24 @@ impl Answer {
 
 impl Bench {
     pub(super) async fn start(settings: &str) -> Self {
-        let settings: NodeSettings = toml::from_str(&format!("listen = \"127.0.0.1:0\"\nworkers = 1\n{settings}")).expect("settings");
+        let settings: NodeSettings =
+            toml::from_str(&format!("listen = \"127.0.0.1:0\"\nworkers = 1\n{settings}")).expect("settings");
         let folder = tempfile::tempdir().expect("a folder");
         let node = open(&settings, folder.path()).await;
-        let server = Server::start(node.clone(), &settings).await.expect("listens");
-        let url = format!("http://{}", server.addresses()[0]);
+        let open = bind(&settings, ([127, 0, 0, 1], 0).into(), &node).expect("listens");
+        let url = format!("http://{}", open.addrs[0]);
         let http = client(&Network::default(), &Guard::Operator).expect("a client");
         Self { node, url, http, _folder: folder }
     }
 
-    pub(super) async fn send(&self, method: &str, path: &str, token: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Answer {
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = self.http.request(method.parse().expect("a method"), format!("{}{path}", self.url));
         if !token.is_empty() {
             request = request.bearer_auth(token);
@@ -202,11 +213,7 @@ impl Bench {
             request = request.json(&body);
         }
         let answer = request.timeout(Duration::from_secs(20)).send().await.expect("answers");
-        Answer {
-            status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            text: answer.text().await.expect("a text"),
-        }
+        Answer { status: answer.status().as_u16(), headers: answer.headers().clone(), text: answer.text().await.expect("a text") }
     }
 
     pub(super) async fn get(&self, path: &str, token: &str) -> Answer {

@@ -1,0 +1,99 @@
+//! The link's doors: bytes in, bytes out. What they mean is decided in `link`.
+//!
+//! A body is read whole before anything is judged, since the token is bound to it; it has a limit, and a larger one is
+//! answered with a signed `too_large`. A held request that its caller gave up is dropped here, and the link takes that
+//! as the end of its run: the listener must have half-closed connections off (`h1_allow_half_closed(false)`).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    error::PayloadError,
+    http::{StatusCode, header},
+    web,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+
+use crate::{
+    domain::ids::{ConnectionId, InvitationId},
+    link::{
+        Answer, Call, Link,
+        protocol::{MAX_BODY, MAX_SMALL, PROOF, Refusal, SIGNATURE},
+    },
+};
+
+/// Mounts the doors; app data: `web::Data<Link>`.
+pub fn routes(cfg: &mut web::ServiceConfig) {
+    cfg.route("/link/v1", web::get().to(discover))
+        .route("/link/v1/connections/{id}/exchange", web::post().to(exchange))
+        .route("/link/v1/invitations/{id}/accept", web::post().to(accept));
+}
+
+async fn discover(link: web::Data<Link>) -> HttpResponse {
+    HttpResponse::Ok().json(link.discovery())
+}
+
+async fn exchange(link: web::Data<Link>, id: web::Path<String>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let Ok(id) = id.parse::<ConnectionId>() else { return plain(&Refusal::UnknownConnection) };
+    match read(payload, MAX_BODY).await {
+        Ok(body) => respond(link.answer_exchange(id, call(&request, body)).await),
+        Err(refusal) => plain(&refusal),
+    }
+}
+
+async fn accept(link: web::Data<Link>, id: web::Path<String>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let Ok(id) = id.parse::<InvitationId>() else { return plain(&Refusal::InvitationUnknown) };
+    match read(payload, MAX_SMALL).await {
+        Ok(body) => respond(link.answer_accept(id, call(&request, body)).await),
+        Err(refusal) => plain(&refusal),
+    }
+}
+
+fn call(request: &HttpRequest, body: Option<Bytes>) -> Call {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let token = header(header::AUTHORIZATION.as_str()).and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    Call { method: request.method().as_str().to_owned(), path: request.path().to_owned(), token, proof: header(PROOF), body }
+}
+
+/// The body, content encoding undone; `None` where it is larger than `most` bytes.
+async fn read(mut payload: web::Payload, most: usize) -> Result<Option<Bytes>, Refusal> {
+    let mut body = BytesMut::new();
+    let (mut larger, mut seen) = (false, 0);
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error: PayloadError| Refusal::Malformed(format!("the body broke off: {error}")))?;
+        seen += chunk.len();
+        if seen <= most {
+            body.extend_from_slice(&chunk);
+            continue;
+        }
+        // Read on without keeping, up to a bound: a caller that is still sending would not see the answer.
+        larger = true;
+        body.clear();
+        if seen > most.saturating_mul(4) {
+            break;
+        }
+    }
+    Ok((!larger).then(|| body.freeze()))
+}
+
+fn respond(answer: Answer) -> HttpResponse {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    response.content_type(if status.is_success() { "application/json" } else { "application/problem+json" });
+    if let Some(signature) = answer.signature {
+        response.insert_header((SIGNATURE, signature));
+    }
+    if let Some(seconds) = answer.retry_after {
+        response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    response.body(answer.body)
+}
+
+fn plain(refusal: &Refusal) -> HttpResponse {
+    respond(Answer { status: refusal.status(), body: refusal.document(), signature: None, retry_after: refusal.retry_after() })
+}
+
+#[cfg(test)]
+mod tests;
