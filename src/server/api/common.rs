@@ -46,8 +46,7 @@ where
 {
     let now = node.now();
     let caller = caller.clone();
-    let outcome = node
-        .store
+    node.store
         .write("api.connection.change", move |tx| {
             Box::pin(async move {
                 let Some(present) = tx.connection(id).await? else { return Ok(Err(Problem::not_found("connection"))) };
@@ -66,8 +65,7 @@ where
                 Ok(Ok(ConnectionBody::load(tx, changed, now).await?))
             })
         })
-        .await?;
-    outcome
+        .await?
 }
 
 /// Adds an audit line for what was done elsewhere.
