@@ -88,6 +88,11 @@ impl Node {
             keep_history: config.keep.history.0,
             keep_messages: config.keep.messages.0,
         });
+        let for_login = trackers::Opened {
+            trackers: opened.trackers.clone(),
+            salesforce: opened.salesforce.clone(),
+            ..trackers::Opened::default()
+        };
         let parts = door::Parts {
             store: store.clone(),
             clock: clock.clone(),
@@ -104,6 +109,7 @@ impl Node {
         let doors = door::Node::open(parts, &config.node, &config.api).await?;
         let doors = server::bind(&config.node, config.role.listen(), &doors)?;
         engine.start();
+        trackers::warm_up(&for_login, &clock, &lifecycle);
         link.start();
         notify::start(config, &store, &clock, &lifecycle)?;
         Ok(Self { addresses: doors.addrs, store, engine, link, trackers: known, lifecycle })

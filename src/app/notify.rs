@@ -19,7 +19,7 @@ use crate::{
     lifecycle::Lifecycle,
     retry::Backoff,
     store::{Notice, Store, StoreError},
-    trackers::notify::{NoticeKind, Notifier, Settings},
+    trackers::notify::{NoticeKind, Notifier},
 };
 
 const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(300) };
@@ -36,9 +36,7 @@ struct News {
 pub fn start(config: &Config, store: &Store, clock: &Arc<dyn Clock>, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let Some(wanted) = &config.notify else { return Ok(()) };
     let http = client(&config.network, &Guard::Operator).context("[notify]")?;
-    let settings =
-        Settings { url: wanted.url.clone(), secret: crate::trackers::standard_webhooks::Secrets::One(wanted.secret.clone()) };
-    let notifier = Notifier::new(settings, http, clock.clone()).context("[notify] secret")?;
+    let notifier = Notifier::new(wanted.clone(), http, clock.clone()).context("[notify] secret")?;
     let (send, receive) = tokio::sync::mpsc::channel(1000);
     lifecycle.spawn("notify", listen(store.clone(), clock.clone(), lifecycle.clone(), send));
     lifecycle.spawn("notify deliveries", deliver(notifier, clock.clone(), lifecycle.clone(), receive));

@@ -15,9 +15,11 @@ use crate::{
     domain::{
         change::NewChange,
         rule::RuleEngine,
-        tracker::{Fault, Retry, Tracker, TrackerError},
+        tracker::{Caller, Fault, Retry, Tracker, TrackerError},
     },
     http_client::{Guard, client},
+    lifecycle::Lifecycle,
+    retry::Backoff,
     salesforce::{
         self, Keep, Look, Salesforce,
         outbound::{self, Limits},
@@ -30,6 +32,8 @@ use crate::{
         webhook::{self, Refused, Webhook},
     },
 };
+
+const FIRST_LOGIN: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(60) };
 
 /// All trackers of a node and the doors that belong to them.
 #[derive(Default)]
@@ -100,6 +104,25 @@ async fn add_salesforce(
     opened.sign_ins.insert(name.clone(), Arc::new(OrgSignIn(org.clone())));
     opened.trackers.insert(name, org);
     Ok(())
+}
+
+/// Logs every tracker in that needs it, so that its door knows the org before the first message; tries until it does.
+pub fn warm_up(opened: &Opened, clock: &Arc<dyn Clock>, lifecycle: &Lifecycle) {
+    for name in opened.salesforce.keys() {
+        let Some(tracker) = opened.trackers.get(name).cloned() else { continue };
+        let (clock, life, name) = (clock.clone(), lifecycle.clone(), name.clone());
+        lifecycle.spawn("first login", async move {
+            let mut failures = 0;
+            while let Err(error) = tracker.describe(Caller::Sync, tracker.default_entity_type()).await {
+                failures += 1;
+                tracing::warn!(tracker = name, failures, "the first login has to wait: {error}");
+                tokio::select! {
+                    () = clock.sleep(FIRST_LOGIN.pause(failures, clock.as_ref())) => {}
+                    () = life.stopping() => return,
+                }
+            }
+        });
+    }
 }
 
 /// Where Salesforce keeps what must outlive the process.

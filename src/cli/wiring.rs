@@ -25,6 +25,8 @@ pub(super) async fn relay(config: Config) -> anyhow::Result<()> {
 
 /// Plays the demo; with `check` once, telling whether all went well.
 pub(super) async fn demo(check: bool) -> anyhow::Result<bool> {
+    let filter = std::env::var("WICKETGATE__NODE__LOG__FILTER").unwrap_or_else(|_| "error".to_owned());
+    telemetry::init(&telemetry::LogSettings { filter, ..telemetry::LogSettings::default() })?;
     app::demo::run(check).await
 }
 

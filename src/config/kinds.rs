@@ -1,29 +1,39 @@
 //! Which kinds of tracker there are, and whose settings they have.
 
-use super::{TrackerSection, problem::suggestion, section::Reader};
+use super::{ConfigError, TrackerSection, problem::suggestion, section::Reader};
+use crate::{
+    salesforce,
+    trackers::{standard_webhooks::Signer, webhook},
+};
 
-/// Checks the settings of one kind.
-type Check = fn(&TrackerSection) -> Result<(), super::ConfigError>;
+/// Reads a section as its kind would. What the keys do not show one by one is `Ok(Err(why))`.
+type Check = fn(&TrackerSection) -> Result<Result<(), String>, ConfigError>;
 
 /// Every kind with the settings of its module.
-const KINDS: [(&str, Check); 2] = [("salesforce", |_| Ok(())), ("webhook", |_| Ok(()))];
+const KINDS: [(&str, Check); 2] = [
+    ("salesforce", |section| section.settings::<salesforce::Settings>().map(|settings| settings.check())),
+    ("webhook", |section| {
+        let usable =
+            |settings: webhook::Settings| Signer::new(&settings.secret).map(drop).map_err(|why| format!("`secret`: {why}"));
+        section.settings::<webhook::Settings>().map(usable)
+    }),
+];
 
 /// For people.
 pub(super) fn names() -> String {
     KINDS.map(|(name, _)| name).join(", ")
 }
 
-/// Reads the section as its kind would.
+/// Notes what is wrong with a tracker's own keys.
 pub(super) fn check(reader: &mut Reader<'_>, section: &TrackerSection) {
-    match KINDS.iter().find(|(name, _)| *name == section.kind) {
-        Some((_, check)) => {
-            if let Err(error) = check(section) {
-                reader.problems.extend(error.problems);
-            }
-        }
+    let path = ["trackers", section.name.as_str()];
+    match KINDS.iter().find(|(name, _)| *name == section.kind).map(|(_, check)| check(section)) {
+        Some(Ok(Ok(()))) => {}
+        Some(Ok(Err(why))) => reader.problem(&path, &why),
+        Some(Err(error)) => reader.problems.extend(error.problems),
         None => {
             let message = format!("unknown kind `{}`; {}", section.kind, suggestion(&section.kind, &KINDS.map(|(name, _)| name)));
-            reader.problem(&["trackers", &section.name, "kind"], &message);
+            reader.problem(&[path[0], path[1], "kind"], &message);
         }
     }
 }

@@ -31,12 +31,13 @@ use toml::{Table, Value};
 
 pub use self::{
     problem::{ConfigError, Problem},
-    sections::{KeepSettings, LinkSettings, NotifySettings, StoreSettings},
+    sections::{KeepSettings, LinkSettings, StoreSettings},
 };
 use self::{section::Reader, source::Source};
 use crate::{
     http_client::Network,
     server::kit::settings::{ApiSettings, NodeSettings},
+    trackers::notify,
 };
 
 /// Sections of the file.
@@ -82,7 +83,7 @@ pub struct Config {
     /// `[keep]`.
     pub keep: KeepSettings,
     /// `[notify]`, where it is wanted.
-    pub notify: Option<NotifySettings>,
+    pub notify: Option<notify::Settings>,
     /// `[trackers.NAME]`.
     pub trackers: BTreeMap<String, TrackerSection>,
     /// The tree as loaded, for [`Config::effective`].
@@ -165,7 +166,7 @@ fn gather(reader: &mut Reader<'_>, source: &Arc<Source>, role: Role) -> Option<C
     let link = gather_link(reader, network.as_ref());
     let keep = reader.section("keep");
     let notify = match source.tree.contains_key("notify") {
-        true => reader.section::<NotifySettings>("notify").inspect(|notify| notify.check(reader)).map(Some),
+        true => reader.section("notify").inspect(|notify| sections::check_notify(notify, reader)).map(Some),
         false => Some(None),
     };
     let trackers = gather_trackers(reader, source, network.as_ref());

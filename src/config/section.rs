@@ -93,9 +93,7 @@ impl<'a> Reader<'a> {
             } else {
                 self.note(&base, &inner, explained(&message, inner.last()));
             }
-            if take_out(&mut table, &inner).is_none() {
-                return None;
-            }
+            take_out(&mut table, &inner)?;
             removed.insert(inner);
         }
         None

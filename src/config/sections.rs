@@ -1,13 +1,16 @@
-//! The sections that belong to no other module: `[store]`, `[link]`, `[keep]`, `[notify]`.
+//! The sections that belong to no other module: `[store]`, `[link]`, `[keep]`.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use url::Url;
 
 use super::section::Reader;
-use crate::{clock::Span, http_client::Network, secret::Secret};
+use crate::{
+    clock::Span,
+    http_client::Network,
+    trackers::{notify, standard_webhooks::Signer},
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -76,23 +79,12 @@ impl Default for KeepSettings {
     }
 }
 
-/// `[notify]`: where news of errors goes, as Standard Webhooks.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NotifySettings {
-    /// Receiver.
-    pub url: Url,
-    /// `whsec_…`: signs what is sent.
-    pub secret: Secret,
-}
-
-impl NotifySettings {
-    pub(super) fn check(&self, reader: &mut Reader<'_>) {
-        if !matches!(self.url.scheme(), "http" | "https") {
-            reader.problem(&["notify", "url"], "must be an http:// or https:// address");
-        }
-        if !self.secret.expose().starts_with("whsec_") {
-            reader.problem(&["notify", "secret"], "must begin with whsec_, as Standard Webhooks writes secrets");
-        }
+/// `[notify]` is the notices' own; what its keys do not show one by one is refused here.
+pub(super) fn check_notify(notify: &notify::Settings, reader: &mut Reader<'_>) {
+    if !matches!(notify.url.scheme(), "http" | "https") {
+        reader.problem(&["notify", "url"], "must be an http:// or https:// address");
+    }
+    if let Err(why) = Signer::new(&notify.secret) {
+        reader.problem(&["notify", "secret"], &why.to_string());
     }
 }

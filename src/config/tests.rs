@@ -117,3 +117,23 @@ fn the_link_goes_over_the_network() {
 fn a_postgres_store_is_refused_in_this_version() {
     assert!(problems("[store]\nurl = \"postgres://x\"\n", &[], Role::Private).contains("store.url: must be sqlite:NAME"));
 }
+
+#[test]
+fn a_tracker_is_read_by_its_kind() {
+    let text = "[trackers.a]\nkind = \"webhok\"\n[trackers.b]\nkind = \"webhook\"\nurl = \"https://b.example\"\nsecret = \"short\"\n\
+                [trackers.c]\nkind = \"webhook\"\nurl = \"https://c.example\"\nsecrt = \"x\"\n[trackers.d]\nurl = \"x\"\n";
+    let told = problems(text, &[], Role::Private);
+    assert!(told.contains("test.toml:2: trackers.a.kind: unknown kind `webhok`; did you mean `webhook`?"), "{told}");
+    assert!(told.contains("test.toml:3: trackers.b: `secret`"), "{told}");
+    assert!(told.contains("test.toml:10: trackers.c.secrt: unknown key; did you mean `secret`?"), "{told}");
+    assert!(told.contains("test.toml:11: trackers.d.kind: is missing: one of salesforce, webhook"), "{told}");
+}
+
+#[test]
+fn a_tracker_takes_its_secret_from_the_environment() {
+    let text = "[trackers.help-desk]\nkind = \"webhook\"\nurl = \"https://b.example\"\n";
+    let env = [("WICKETGATE__TRACKERS__HELP_DESK__SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")];
+    let config = parse(text, &env, Role::Private).expect("loads");
+    assert!(config.trackers["help-desk"].settings::<crate::trackers::webhook::Settings>().is_ok());
+    assert!(!config.effective().contains("MfKQ9r8"), "{}", config.effective());
+}

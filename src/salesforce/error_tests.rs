@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::domain::tracker::{Fault, Retry};
 
 #[test]
 fn every_shape_of_body_is_read() {
@@ -30,7 +33,7 @@ fn one_code_may_mean_several_things() {
         br#"[{"message":"This session is not valid for use with the REST API","errorCode":"INVALID_SESSION_ID"}]"#,
         false,
     );
-    assert_eq!(scope.retry, Retry::Newer);
+    assert_eq!(scope.retry, Retry::Hourly);
     let inside = ApiError {
         code: "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY".into(),
         message: "CaseTrigger: System.DmlException: UNABLE_TO_LOCK_ROW".into(),

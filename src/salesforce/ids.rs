@@ -1,4 +1,4 @@
-//! Record ids: 15 characters whose case matters, or 18 with three of checksum (salesforce.md 4.3).
+//! Record ids: 15 characters whose case matters, or 18 with three of checksum.
 
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
 

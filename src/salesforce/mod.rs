@@ -8,11 +8,13 @@
 //! request (in a composite: each subrequest) says otherwise. `Date` of the answers is the tracker's clock.
 //!
 //! To add a resource: a file with its pure building and reading beside a thin method that calls [`rest::Rest::call`];
-//! to add an error code: a row in [`error`].
+//! to add an error code: a row in [`error_table`].
 
 mod check;
+mod collections;
 mod describe;
 mod error;
+mod error_table;
 mod ids;
 mod look;
 mod matching;

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Keep, error, ids, rest, settings::Flow, settings::Settings};
 use crate::{
-    clock::{Clock, Time},
+    clock::Clock,
     domain::tracker::{Fault, Retry, TrackerError},
     secret::{Secret, same_bytes},
 };
@@ -81,8 +81,6 @@ pub(super) struct Login {
     pub org_id: String,
     /// The integration user, 18 characters.
     pub user_id: String,
-    /// When it is renewed by itself.
-    pub expires_at: Time,
     /// How long it is taken to live from its making.
     pub life: Duration,
 }
@@ -257,14 +255,12 @@ impl OAuth {
         let (org_id, user_id) = identity_of(identity).ok_or_else(not_a_token)?;
         let instance_url = extra.instance_url.as_deref().and_then(instance_of).ok_or_else(not_a_token)?;
         self.bind(&org_id).await?;
-        let life = self.settings.token_lifetime.0;
         Ok(Login {
             access_token: Secret::new(answer.access_token().secret().as_str()),
             instance_url,
             org_id,
             user_id,
-            expires_at: self.clock.now().plus(life),
-            life,
+            life: self.settings.token_lifetime.0,
         })
     }
 
@@ -358,28 +354,5 @@ fn instance_of(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_identity_url_names_org_and_user() {
-        let url = "https://login.salesforce.com/id/00D5i000000XyZaEAK/0055i000003sTuVAAU";
-        assert_eq!(identity_of(url), Some(("00D5i000000XyZaEAK".into(), "0055i000003sTuVAAU".into())));
-        assert_eq!(identity_of("https://login.salesforce.com/id/"), None);
-    }
-
-    #[test]
-    fn the_signature_is_of_id_and_hour() {
-        let secret = Secret::new("s3cret");
-        let key = hmac::Key::new(hmac::HMAC_SHA256, b"s3cret");
-        let good = STANDARD.encode(hmac::sign(&key, b"https://x/id/a/b1795402641000"));
-        assert!(signed("https://x/id/a/b", "1795402641000", &good, &secret));
-        assert!(!signed("https://x/id/a/c", "1795402641000", &good, &secret));
-    }
-
-    #[test]
-    fn a_sandbox_has_another_audience() {
-        assert_eq!(common_host("https://acme--dev.sandbox.my.salesforce.com"), "https://test.salesforce.com");
-        assert_eq!(common_host("https://acme.my.salesforce.com"), "https://login.salesforce.com");
-    }
-}
+#[path = "oauth_tests.rs"]
+mod tests;

@@ -55,13 +55,22 @@ impl Salesforce {
     /// See [`crate::domain::tracker::Tracker::read`].
     pub(super) async fn read_records(&self, caller: Caller, entity_type: &str, keys: &[String]) -> Result<Read, TrackerError> {
         let mut found: Vec<Option<Found>> = vec![None; keys.len()];
+        // One malformed id would spoil the whole call for its neighbours.
+        let mut places = Vec::with_capacity(keys.len());
+        for (place, key) in keys.iter().enumerate() {
+            match check_key(key) {
+                Ok(()) => places.push(place),
+                Err(error) => found[place] = Some(Found::Failed(error)),
+            }
+        }
         let mut tracker_time = None;
-        for (start, chunk) in keys.chunks(READ_BATCH).enumerate().map(|(i, chunk)| (i * READ_BATCH, chunk)) {
-            let (records, date) = self.retrieve(caller, entity_type, chunk).await?;
+        for places in places.chunks(READ_BATCH) {
+            let chunk: Vec<String> = places.iter().map(|place| keys[*place].clone()).collect();
+            let (records, date) = self.retrieve(caller, entity_type, &chunk).await?;
             // The earliest of several answers: a record may have changed after it was read.
             tracker_time = tracker_time.or(date);
-            for (offset, record) in records.into_iter().enumerate() {
-                found[start + offset] = record.map(|entity| Found::Here(Box::new(entity)));
+            for (place, record) in places.iter().zip(records) {
+                found[*place] = record.map(|entity| Found::Here(Box::new(entity)));
             }
         }
         let missing: Vec<String> =

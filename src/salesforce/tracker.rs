@@ -11,6 +11,7 @@ use super::{
     describe::{self, Descriptions},
     error, ids, look as looking,
     oauth::OAuth,
+    outbound,
     rest::Rest,
     settings::{Look, Settings},
     sign_in::SignIns,
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
+        change::{Content, NewChange},
         ids::TwinId,
         replica::Fields,
         tracker::{
@@ -93,6 +95,21 @@ impl Salesforce {
         self.rest.tokens.last().map(|login| login.user_id.clone())
     }
 
+    /// Gives the values of a message's changes the types that REST has, so that they compare equal with a read. Where
+    /// describe does not answer, the values are dropped: the record is then read.
+    pub async fn typed_changes(&self, changes: Vec<NewChange>) -> Vec<NewChange> {
+        let mut out = Vec::with_capacity(changes.len());
+        for mut change in changes {
+            let described = self.descriptions.get(&self.rest, Caller::Sync, &change.entity_type).await;
+            change.content = described.ok().zip(change.content).map(|(described, content)| Content {
+                fields: outbound::typed(&content.fields, &described.description),
+                ..content
+            });
+            out.push(change);
+        }
+        out
+    }
+
     /// What to add to Salesforce's times to get ours, in milliseconds.
     pub(super) fn offset_ms(&self) -> i64 {
         -self.rest.skew_ms.load(std::sync::atomic::Ordering::Relaxed)
@@ -157,7 +174,8 @@ impl Tracker for Salesforce {
         Facts {
             org_id: self.org_id(),
             api_calls: self.rest.watch.calls(),
-            login_expires_at: login.as_ref().map(|login| login.expires_at),
+            // Salesforce does not tell, and the login is renewed by itself.
+            login_expires_at: None,
             url: login.map_or_else(|| self.settings.login_origin(), |login| login.instance_url.clone()),
         }
     }

@@ -50,7 +50,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("actix_web", &["server", "server/kit", "server/api", "server/console", "server/hooks", "server/link", "sandbox"]),
     ("sqlx", &["store"]),
     ("rquickjs", &["rules"]),
-    ("reqwest", &["http_client", "salesforce", "trackers", "link", "src/cli/api.rs", "app"]),
+    ("reqwest", &["http_client", "salesforce", "trackers", "link", "src/cli/api.rs", "src/sandbox/wire.rs", "app"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
     ("indicatif", &["cli"]),

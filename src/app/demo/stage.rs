@@ -97,6 +97,8 @@ impl Stage {
         let there = text(&joined, "/id")?;
         self.post(&self.private, &format!("/connections/{there}/triggers"), json!({"entity_type": "issue", "filter": ""}))
             .await?;
+        let checked = self.post(&self.public, "/trackers/support/check", json!({})).await?;
+        ensure!(checked["ok"] == true, "the org does not pass its check: {checked}");
         let support = self.get(&self.public, "/trackers/support").await?;
         let helpdesk = self.get(&self.private, "/trackers/helpdesk").await?;
         self.org.handle.set_outbound_message(OutboundMessage {

@@ -14,7 +14,7 @@ pub struct ApiError {
     /// Fields that are meant.
     pub fields: Vec<String>,
     /// More members of the error object (`duplicateResut`).
-    pub extra: Map<String, Value>,
+    pub extra: Option<Box<Map<String, Value>>>,
 }
 
 impl std::fmt::Display for ApiError {
@@ -27,7 +27,7 @@ impl std::error::Error for ApiError {}
 
 impl ApiError {
     pub(super) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self { status, code: code.to_owned(), message: message.into(), fields: Vec::new(), extra: Map::new() }
+        Self { status, code: code.to_owned(), message: message.into(), fields: Vec::new(), extra: None }
     }
 
     pub(super) fn field(code: &str, message: impl Into<String>, field: &str) -> Self {
@@ -89,7 +89,7 @@ impl ApiError {
         if !self.fields.is_empty() {
             object.insert("fields".to_owned(), json!(self.fields));
         }
-        object.extend(self.extra.clone());
+        object.extend(self.extra.as_deref().cloned().unwrap_or_default());
         Value::Array(vec![Value::Object(object)])
     }
 
@@ -99,7 +99,7 @@ impl ApiError {
         object.insert("statusCode".to_owned(), json!(self.code));
         object.insert("message".to_owned(), json!(self.message));
         object.insert("fields".to_owned(), json!(self.fields));
-        object.extend(self.extra.clone());
+        object.extend(self.extra.as_deref().cloned().unwrap_or_default());
         Value::Object(object)
     }
 }

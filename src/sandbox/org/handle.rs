@@ -98,6 +98,7 @@ impl OrgHandle {
         let mut state = self.0.lock();
         let who =
             state.user(as_user).ok_or_else(|| ApiError::new(400, "INVALID_CROSS_REFERENCE_KEY", format!("no user {as_user}")))?;
+        state.begin();
         let mark = state.mark();
         let done = act(&mut state, &who);
         if done.is_err() {

@@ -142,6 +142,7 @@ fn counted(state: &mut State, kind: &str, request: &HttpRequest, body: &[u8], us
         Err(ApiError::allowance())
     } else {
         state.usage.spend(now);
+        state.begin();
         state.lock_next = lock;
         let mark = state.mark();
         let result = rest::dispatch(state, &call(request, body, user));

@@ -4,8 +4,8 @@ use super::schema::{Field, Kind, ObjectType};
 
 /// All of them. `external_id` adds `Wicketgate_Id__c` to Case.
 pub(super) fn standard(external_id: bool) -> Vec<ObjectType> {
-    let mut all = vec![case(external_id)];
-    all.extend(people());
+    let mut all = vec![case(external_id), user()];
+    all.extend(customers());
     all.extend(conversation());
     all.extend(files());
     all.extend(setup());
@@ -46,28 +46,31 @@ fn case(external_id: bool) -> ObjectType {
     ObjectType::new("Case", "500", fields)
 }
 
-fn people() -> Vec<ObjectType> {
+fn user() -> ObjectType {
+    ObjectType::new(
+        "User",
+        "005",
+        vec![
+            Field::text("Username", 80).required(),
+            Field::text("Name", 121).read_only(),
+            Field::text("FirstName", 40),
+            Field::text("LastName", 80).required(),
+            Field::new("Email", Kind::Email),
+            Field::text("Alias", 8),
+            Field::new("IsActive", Kind::Checkbox),
+            Field::reference("ProfileId", &["Profile"]),
+            Field::picklist("UserType", &["*Standard", "CsnOnly", "Guest"]),
+            Field::text("TimeZoneSidKey", 40),
+            Field::text("LocaleSidKey", 40),
+            Field::text("FederationIdentifier", 512),
+        ],
+    )
+    .read_only()
+}
+
+fn customers() -> Vec<ObjectType> {
     let names = ["User", "Group"];
     vec![
-        ObjectType::new(
-            "User",
-            "005",
-            vec![
-                Field::text("Username", 80).required(),
-                Field::text("Name", 121).read_only(),
-                Field::text("FirstName", 40),
-                Field::text("LastName", 80).required(),
-                Field::new("Email", Kind::Email),
-                Field::text("Alias", 8),
-                Field::new("IsActive", Kind::Checkbox),
-                Field::reference("ProfileId", &["Profile"]),
-                Field::picklist("UserType", &["*Standard", "CsnOnly", "Guest"]),
-                Field::text("TimeZoneSidKey", 40),
-                Field::text("LocaleSidKey", 40),
-                Field::text("FederationIdentifier", 512),
-            ],
-        )
-        .read_only(),
         ObjectType::new(
             "Account",
             "001",
@@ -196,7 +199,7 @@ fn files() -> Vec<ObjectType> {
 }
 
 fn setup() -> Vec<ObjectType> {
-    let objects = vec![
+    let mut objects = vec![
         ObjectType::new(
             "Group",
             "00G",
@@ -235,6 +238,13 @@ fn setup() -> Vec<ObjectType> {
                 Field::new("SortOrder", Kind::Whole),
             ],
         ),
+    ];
+    objects.extend(permissions());
+    objects.into_iter().map(ObjectType::read_only).collect()
+}
+
+fn permissions() -> Vec<ObjectType> {
+    vec![
         ObjectType::new(
             "PermissionSet",
             "0PS",
@@ -264,6 +274,5 @@ fn setup() -> Vec<ObjectType> {
                 Field::new("PermissionsDelete", Kind::Checkbox),
             ],
         ),
-    ];
-    objects.into_iter().map(ObjectType::read_only).collect()
+    ]
 }

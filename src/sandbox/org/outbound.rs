@@ -30,7 +30,7 @@ pub struct OutboundMessage {
     pub object: String,
     /// Endpoint.
     pub url: String,
-    /// Fields that are sent; `Id` always is.
+    /// Fields that are sent, all where the list is empty; `Id` always is.
     pub fields: Vec<String>,
 }
 
@@ -71,6 +71,13 @@ pub(super) struct Outbound {
     pub(super) attempts: u64,
 }
 
+/// What goes together: one definition, and each notification's id with its record's.
+struct Batch {
+    action: String,
+    definition: OutboundMessage,
+    notifications: Vec<(String, String)>,
+}
+
 /// One POST to be made.
 #[derive(Debug)]
 pub(super) struct Parcel {
@@ -86,6 +93,11 @@ impl Outbound {
 
     pub(super) fn define(&mut self, action: String, definition: OutboundMessage) {
         self.definitions.insert(action, definition);
+    }
+
+    /// Where saves of an object are told.
+    pub(super) fn address(&self, object: &str) -> Option<&str> {
+        self.definitions.values().find(|known| known.object == object).map(|known| known.url.as_str())
     }
 
     pub(super) fn undefine(&mut self, object: &str) {
@@ -139,8 +151,8 @@ impl Outbound {
         idle.map(|waiting| waiting.line.next_attempt).min()
     }
 
-    /// The due notifications of one definition, at most a hundred, now under way; with the definition.
-    fn take(&mut self, now: Time) -> Option<(String, OutboundMessage, Vec<(String, String)>)> {
+    /// The due notifications of one definition, at most a hundred, now under way.
+    fn take(&mut self, now: Time) -> Option<Batch> {
         let due = |waiting: &Waiting| !waiting.in_flight && !waiting.line.dead && waiting.line.next_attempt <= now;
         let action = self.queue.iter().find(|waiting| due(waiting))?.line.action.clone();
         let definition = self.definitions.get(&action)?.clone();
@@ -152,7 +164,7 @@ impl Outbound {
             notifications.push((waiting.line.id.clone(), waiting.line.record.clone()));
         }
         self.attempts += 1;
-        Some((action, definition, notifications))
+        Some(Batch { action, definition, notifications })
     }
 
     /// Puts the outcome of a POST into the queue.
@@ -194,7 +206,7 @@ impl State {
     /// The next POST that is due, with the values as they are now.
     pub(super) fn next_parcel(&mut self) -> Option<Parcel> {
         let now = self.now();
-        let (action, definition, notifications) = self.outbound.take(now)?;
+        let Batch { action, definition, notifications } = self.outbound.take(now)?;
         let body = self.envelope(&action, &definition, &notifications);
         Some(Parcel { url: definition.url, body, ids: notifications.into_iter().map(|(id, _)| id).collect() })
     }
@@ -233,9 +245,10 @@ impl State {
     /// The selected fields in the order of their names; null ones are left out, as in the real payload.
     fn write_fields(&self, xml: &mut String, definition: &OutboundMessage, record: &Record) {
         let Some(object) = self.schema.get(&definition.object) else { return };
-        let mut fields = definition.fields.iter().filter_map(|name| object.field(name)).collect::<Vec<_>>();
+        let chosen =
+            |name: &str| definition.fields.is_empty() || definition.fields.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
+        let mut fields = object.fields.iter().filter(|field| chosen(&field.name)).collect::<Vec<_>>();
         fields.sort_by(|a, b| a.name.cmp(&b.name));
-        fields.dedup_by(|a, b| a.name == b.name);
         for field in fields.iter().filter(|field| field.name != "Id" && field.kind != Kind::Base64) {
             let text = match record.get(&field.name) {
                 Value::Null => continue,
@@ -347,5 +360,37 @@ mod tests {
         {
             assert_eq!(java_double(number), text);
         }
+    }
+
+    #[test]
+    fn pauses_double_to_two_hours_and_a_day_ends_it() {
+        let clock = crate::clock::ManualClock::new(Time(0));
+        let mut queue = Outbound::new(OutboundSettings { jitter: 0.0, ..OutboundSettings::default() });
+        let definition = OutboundMessage { object: "Case".to_owned(), url: String::new(), fields: Vec::new() };
+        queue.define("04k".to_owned(), definition);
+        queue.enqueue("Case", "500", clock.now(), || "04l".to_owned());
+        let mut pauses = Vec::new();
+        while let Some(due) = queue.next_due() {
+            clock.advance(due.since(clock.now()));
+            queue.take(clock.now()).expect("due");
+            queue.settle(&["04l".to_owned()], Err("(500)".to_owned()), &clock);
+            pauses.extend(queue.next_due().map(|next| next.since(clock.now()).as_secs()));
+        }
+        assert_eq!(pauses[..9], [30, 60, 120, 240, 480, 960, 1920, 3840, 7200]);
+        assert!(pauses[9..].iter().all(|pause| *pause == 7200) && clock.now() >= Time::from_seconds(24 * 3600));
+        assert_eq!(queue.dropped, 1);
+    }
+
+    #[test]
+    fn an_acknowledged_message_may_come_again() {
+        let clock = crate::clock::ManualClock::new(Time(0));
+        let mut queue = Outbound::new(OutboundSettings { duplicates: 1.0, ..OutboundSettings::default() });
+        let definition = OutboundMessage { object: "Case".to_owned(), url: String::new(), fields: Vec::new() };
+        queue.define("04k".to_owned(), definition);
+        queue.enqueue("Case", "500", clock.now(), || "04l".to_owned());
+        queue.take(clock.now()).expect("due");
+        queue.settle(&["04l".to_owned()], Ok(()), &clock);
+        let again = queue.take(clock.now()).expect("again");
+        assert_eq!(again.notifications, [("04l".to_owned(), "500".to_owned())]);
     }
 }

@@ -118,7 +118,7 @@ impl State {
         record.deleted = Some(self.now());
         record.fields.insert("IsDeleted".to_owned(), json!(true));
         self.touch(&mut record, who);
-        self.records.insert(id, Arc::new(record));
+        self.keep(record);
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl State {
         record.deleted = None;
         record.fields.insert("IsDeleted".to_owned(), json!(false));
         self.touch(&mut record, who);
-        self.records.insert(record.text("Id").to_owned(), Arc::new(record));
+        self.keep(record);
         Ok(())
     }
 
@@ -201,7 +201,7 @@ impl State {
             record.fields.insert("SystemModstamp".to_owned(), stamp);
         }
         let id = record.text("Id").to_owned();
-        self.records.insert(id.clone(), Arc::new(record));
+        self.keep(record);
         if self.may_send(who) {
             let (now, ids) = (self.clock.now(), &mut self.ids);
             self.outbound.enqueue(&kind.name, &id, now, || ids.make("04l"));
@@ -256,9 +256,9 @@ impl State {
     fn automate(&self, record: &mut Record, options: SaveOptions) -> Result<(), ApiError> {
         let automation = self.settings.automation;
         if automation.trims_subject {
-            let mut subject = record.text("Subject").trim().to_owned();
-            if let Some(first) = subject.get(..1) {
-                subject = format!("{}{}", first.to_uppercase(), &subject[1..]);
+            let mut letters = record.text("Subject").trim().chars();
+            if let Some(first) = letters.next() {
+                let subject = first.to_uppercase().chain(letters).collect::<String>();
                 record.fields.insert("Subject".to_owned(), json!(subject));
             }
         }
@@ -292,7 +292,7 @@ impl State {
             "matchResults": [{"entityType": "Case", "errors": [], "matchEngine": "ExactMatchEngine", "matchRecords": [found],
                               "rule": "Same_Subject", "size": 1, "success": true}]
         });
-        error.extra.insert("duplicateResut".to_owned(), result);
+        error.extra = Some(Box::new(Map::from_iter([("duplicateResut".to_owned(), result)])));
         Err(error)
     }
 
@@ -346,7 +346,7 @@ impl State {
             version.fields.insert("ContentDocumentId".to_owned(), json!(document));
         }
         let (document, place) = (version.get("ContentDocumentId").clone(), version.get("FirstPublishLocationId").clone());
-        self.records.insert(id.to_owned(), Arc::new(version));
+        self.keep(version);
         if !place.is_null() {
             let link = json!({"ContentDocumentId": document, "LinkedEntityId": place, "ShareType": "V"});
             let link = link.as_object().cloned().unwrap_or_default();

@@ -235,7 +235,7 @@ pub struct ObjectType {
 }
 
 impl ObjectType {
-    /// An object type with the system fields and these.
+    /// An object type with the system fields and these. No other type may have the prefix: ids tell their type by it.
     pub fn new(name: &str, prefix: &str, fields: Vec<Field>) -> Self {
         let mut all = vec![
             Field::new("Id", Kind::Id).read_only(),

@@ -1,10 +1,7 @@
 //! The org's memory: object types, records, who may do what. One lock around all of it, one call at a time, so that a
 //! call is a transaction; [`State::mark`] and [`State::roll_back`] undo a part of one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
@@ -58,7 +55,7 @@ pub(super) struct Natives {
 
 /// Where a roll-back returns to.
 pub(super) struct Mark {
-    records: BTreeMap<String, Arc<Record>>,
+    journal: usize,
     case_number: u64,
     outbound: usize,
 }
@@ -70,6 +67,8 @@ pub(super) struct State {
     pub(super) url: String,
     pub(super) schema: BTreeMap<String, ObjectType>,
     pub(super) records: BTreeMap<String, Arc<Record>>,
+    /// What the records of the running call were before, newest last.
+    journal: Vec<(String, Option<Arc<Record>>)>,
     pub(super) ids: IdMaker,
     pub(super) case_number: u64,
     pub(super) natives: Natives,
@@ -101,6 +100,7 @@ impl State {
             url: String::new(),
             schema,
             records: BTreeMap::new(),
+            journal: Vec::new(),
             ids: IdMaker::default(),
             case_number: 1000,
             natives,
@@ -202,7 +202,7 @@ impl State {
         for name in ["CreatedById", "LastModifiedById"] {
             fields.insert(name.to_owned(), json!(user));
         }
-        self.records.insert(id.to_owned(), Arc::new(Record { object: object.to_owned(), fields, deleted: None }));
+        self.keep(Record { object: object.to_owned(), fields, deleted: None });
     }
 
     /// Gives or takes the permission *Send Outbound Messages*.
@@ -220,17 +220,9 @@ impl State {
 
     /// Whether saves of this user send outbound messages.
     pub(super) fn may_send(&self, user: &str) -> bool {
-        let sets = self
-            .records
-            .values()
-            .filter(|record| record.object == "PermissionSet" && record.get("PermissionsEnableNotifications") == true)
-            .map(|record| record.text("Id"))
-            .collect::<BTreeSet<_>>();
-        self.records.values().any(|record| {
-            record.object == "PermissionSetAssignment"
-                && record.text("AssigneeId") == user
-                && sets.contains(record.text("PermissionSetId"))
-        })
+        let sends = |id: &str| self.records.get(id).is_some_and(|set| set.get("PermissionsEnableNotifications") == true);
+        self.of("PermissionSetAssignment")
+            .any(|assignment| assignment.text("AssigneeId") == user && sends(assignment.text("PermissionSetId")))
     }
 
     /// The user of this name or id.
@@ -238,25 +230,43 @@ impl State {
         if let Some(id) = to_18(name_or_id).filter(|id| self.records.get(id).is_some_and(|record| record.object == "User")) {
             return Some(id);
         }
-        self.records
-            .values()
-            .find(|record| record.object == "User" && record.text("Username").eq_ignore_ascii_case(name_or_id))
+        self.of("User")
+            .find(|record| record.text("Username").eq_ignore_ascii_case(name_or_id))
             .map(|record| record.text("Id").to_owned())
     }
 
-    /// Records of one type, in the order of their ids.
-    pub(super) fn of<'a>(&'a self, object: &'a str) -> impl Iterator<Item = &'a Arc<Record>> {
-        self.records.values().filter(move |record| record.object == object)
+    /// Records of one type, in the order of their ids. All ids of a type share its prefix.
+    pub(super) fn of<'a>(&'a self, object: &str) -> impl Iterator<Item = &'a Arc<Record>> + use<'a> {
+        let prefix = self.schema.get(object).map_or_else(String::new, |kind| kind.prefix.clone());
+        let from = self.records.range(prefix.clone()..);
+        from.take_while(move |(id, _)| id.starts_with(&prefix)).map(|(_, record)| record)
     }
 
-    /// A place to return to.
+    /// The one way of a record into the memory.
+    pub(super) fn keep(&mut self, record: Record) {
+        let id = record.text("Id").to_owned();
+        let before = self.records.insert(id.clone(), Arc::new(record));
+        self.journal.push((id, before));
+    }
+
+    /// A call begins: nothing before it can be undone.
+    pub(super) fn begin(&mut self) {
+        self.journal.clear();
+    }
+
+    /// A place to return to within the running call.
     pub(super) fn mark(&self) -> Mark {
-        Mark { records: self.records.clone(), case_number: self.case_number, outbound: self.outbound.waiting() }
+        Mark { journal: self.journal.len(), case_number: self.case_number, outbound: self.outbound.waiting() }
     }
 
-    /// Undoes what was saved since the mark; ids and queue entries of the undone saves are gone for good.
+    /// Undoes what was saved since the mark; ids of the undone saves are gone for good.
     pub(super) fn roll_back(&mut self, mark: Mark) {
-        self.records = mark.records;
+        for (id, before) in self.journal.drain(mark.journal..).rev() {
+            match before {
+                Some(record) => self.records.insert(id, record),
+                None => self.records.remove(&id),
+            };
+        }
         self.case_number = mark.case_number;
         self.outbound.forget_after(mark.outbound);
     }

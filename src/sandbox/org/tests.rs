@@ -1,4 +1,6 @@
 //! The org over HTTP, with a bare client.
+//!
+//! Longer than 400 lines, since one client and one listener serve all groups.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,6 +53,18 @@ impl Client {
         let answer = self.request("GET", "/query").query(&[("q", soql)]).send().await.expect("answer");
         (answer.status().as_u16(), answer.json().await.expect("json"))
     }
+}
+
+/// All bytes that come back to a plain request.
+async fn raw(org: &Running, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(org.addr).await.expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", org.addr);
+    socket.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    // A reset is as good an end as a close.
+    let _ = socket.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 async fn org(change: impl FnOnce(&mut OrgSettings)) -> Running {
@@ -137,6 +151,28 @@ async fn a_code_is_good_once_and_a_refresh_token_rotates() {
     let second = ask(refresh(&first["refresh_token"])).await;
     assert_ne!(first["refresh_token"], second["refresh_token"]);
     assert_eq!(ask(refresh(&first["refresh_token"])).await["error_description"], "expired access/refresh token");
+}
+
+#[tokio::test]
+async fn a_signed_assertion_logs_in() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("key");
+    let org = org(|settings| settings.jwt_public_key = Some(key.public_key_pem())).await;
+    let signer = jsonwebtoken::EncodingKey::from_rsa_pem(key.serialize_pem().as_bytes()).expect("signer");
+    let now = SystemClock.now().seconds();
+    let ask = async |aud: &str, sub: &str, exp: i64| {
+        let claims = json!({"iss": "sandbox-client", "sub": sub, "aud": aud, "exp": exp});
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
+        let assertion = jsonwebtoken::encode(&header, &claims, &signer).expect("signed");
+        let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", assertion.as_str())];
+        let answer = bare().post(format!("{}/services/oauth2/token", org.url)).form(&form).send().await.expect("answer");
+        answer.json::<Value>().await.expect("json")
+    };
+    let user = "sync.integration@example.com";
+    let good = ask("https://login.salesforce.com", user, now + 180).await;
+    assert!(good["access_token"].is_string() && good["refresh_token"].is_null() && good["signature"].is_null(), "{good}");
+    assert_eq!(ask("https://other.example", user, now + 180).await["error_description"], "audience is invalid");
+    assert_eq!(ask(&org.url, "other@example.com", now + 180).await["error_description"], "user hasn't approved this consumer");
+    assert_eq!(ask(&org.url, user, now - 1).await["error_description"], "expired assertion");
 }
 
 #[tokio::test]
@@ -320,6 +356,8 @@ async fn faults_come_when_asked_for() {
         Err(error) => Err(error),
     };
     assert!(lost.is_err(), "the answer is lost");
+    org.handle.fail(Fault::at("/limits", 1, FaultKind::ResetAfterCommit));
+    assert_eq!(raw(&org, "/services/data/v66.0/limits").await, "", "not even the head arrives");
     assert_eq!(org.handle.count("Case"), 1, "the work is done");
     org.handle.fail(Fault::at("/query", 1, FaultKind::ServerUnavailableArray));
     assert_eq!(client.query("SELECT Id FROM Case").await.0, 503);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Shared,
-    book::{Answer, Received},
+    book::{Answer, Book, Received},
     faults::{self, TrackerFault, TrackerFaultKind as Kind},
     signature::verify,
 };
@@ -61,7 +61,7 @@ async fn receive(shared: web::Data<Shared>, request: HttpRequest, body: web::Byt
         key: message["data"]["key"].as_str().map(str::to_owned),
         status: 0,
         applied: false,
-        body: message.clone(),
+        body: message,
     };
     let fault = faults::meet(&mut shared.lock().faults, false, &body);
     if let Some(Kind::Hang(_) | Kind::ResetBefore) = fault {
@@ -73,24 +73,17 @@ async fn receive(shared: web::Data<Shared>, request: HttpRequest, body: web::Byt
     }
     let (reply, retry_after) = {
         let mut book = shared.lock();
-        let (reply, retry_after) = if let Some(broken) = fault.as_ref().and_then(broken) {
-            book.count("refused");
-            broken
-        } else if !verify(&book.settings.secret, &id, header("webhook-timestamp"), header("webhook-signature"), now, &body) {
-            book.count("unsigned");
-            ((401, json!({"error": "the signature does not fit, or its time is off by more than five minutes"})), None)
-        } else {
-            let (reply, applied) = book.receive(&id, &message);
-            entry.applied = applied;
-            entry.key = entry.key.or_else(|| reply.1["key"].as_str().map(str::to_owned));
-            book.count(if applied {
-                "write"
-            } else if reply.0 < 300 {
-                "repeat"
-            } else {
-                "refused"
-            });
-            (reply, None)
+        let stamp = (header("webhook-timestamp"), header("webhook-signature"));
+        let (reply, retry_after) = match fault.as_ref().and_then(broken) {
+            Some(broken) => {
+                book.count("refused");
+                broken
+            }
+            None if verify(&book.settings.secret, &id, stamp.0, stamp.1, now, &body) => (taken(&mut book, &mut entry), None),
+            None => {
+                book.count("unsigned");
+                ((401, json!({"error": "the signature does not fit, or its time is off by more than five minutes"})), None)
+            }
         };
         entry.status = if fault == Some(Kind::LoseAnswer) { 0 } else { reply.0 };
         book.note(entry);
@@ -101,6 +94,19 @@ async fn receive(shared: web::Data<Shared>, request: HttpRequest, body: web::Byt
         return reset();
     }
     dated(answer(&reply, retry_after), &shared)
+}
+
+/// Gives a verified write to the book and notes how it went.
+fn taken(book: &mut Book, entry: &mut Received) -> Answer {
+    let (reply, applied) = book.receive(&entry.webhook_id, &entry.body);
+    entry.applied = applied;
+    entry.key = entry.key.take().or_else(|| reply.1["key"].as_str().map(str::to_owned));
+    book.count(match (applied, reply.0) {
+        (true, _) => "write",
+        (false, ..300) => "repeat",
+        (false, _) => "refused",
+    });
+    reply
 }
 
 async fn read(shared: web::Data<Shared>, key: web::Path<String>) -> HttpResponse {

@@ -3,10 +3,13 @@
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde_json::{Map, Value, json};
 
-use super::{Shared, book::Book};
-use crate::sandbox::{
-    page::{area, escape, frame, input, same_site, select},
-    wire::{pairs, pick},
+use super::{Hook, Shared, book::Book};
+use crate::{
+    sandbox::{
+        page::{area, escape, frame, input, same_site, select},
+        wire::{pairs, pick},
+    },
+    secret::Secret,
 };
 
 /// Fields of the form.
@@ -16,6 +19,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/", web::get().to(list))
         .route("/issues/{key}", web::get().to(show))
+        .route("/setup", web::get().to(setup))
+        .route("/sandbox/hook", web::post().to(hook))
         .route("/sandbox/issues", web::post().to(create))
         .route("/sandbox/issues/{key}", web::post().to(update))
         .route("/sandbox/issues/{key}/comments", web::post().to(comment))
@@ -63,7 +68,40 @@ async fn list(shared: web::Data<Shared>) -> HttpResponse {
             "<table><thead><tr><th>Issue</th><th>Summary</th><th>Status</th><th>Priority</th></tr></thead><tbody>{rows}</tbody></table>"
         )
     };
-    html(frame("Issues", "Sandbox tracker", true, &format!("<p><a href=\"/issues/new\">New issue</a></p>{table}")))
+    html(frame(
+        "Issues",
+        "Sandbox tracker",
+        true,
+        &format!("<p><a href=\"/issues/new\">New issue</a> · <a href=\"/setup\">Hook</a></p>{table}"),
+    ))
+}
+
+async fn setup(shared: web::Data<Shared>) -> HttpResponse {
+    let url = shared.lock().settings.hook.as_ref().map(|hook| hook.url.clone()).unwrap_or_default();
+    let body = format!(
+        "<p><a href=\"/\">All issues</a></p><form class=\"card\" method=\"post\" action=\"/sandbox/hook\">{}{}<button>Save</button></form>",
+        input("Where changes are told", "url", &url),
+        input("Secret (whsec_…)", "secret", "")
+    );
+    html(frame("Hook", "Sandbox tracker", false, &body))
+}
+
+/// Where changes are told: `url` and `secret` of the form.
+async fn hook(shared: web::Data<Shared>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    if !same_site(&request) {
+        return HttpResponse::Forbidden().finish();
+    }
+    let form = pairs(&body);
+    let url = pick(&form, "url").unwrap_or_default().trim().to_owned();
+    let secret = pick(&form, "secret").unwrap_or_default().trim();
+    if !(url.starts_with("http://") || url.starts_with("https://")) || !secret.starts_with("whsec_") {
+        return HttpResponse::BadRequest().body("`url` must begin with http:// or https://, `secret` with whsec_");
+    }
+    let hook = Hook { url, secret: Secret::new(secret) };
+    act(&shared, &request, |book| {
+        book.settings.hook = Some(hook);
+        Some("/".to_owned())
+    })
 }
 
 async fn show(shared: web::Data<Shared>, key: web::Path<String>) -> HttpResponse {

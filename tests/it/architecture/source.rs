@@ -4,7 +4,7 @@ use std::{
     fs,
     iter::Peekable,
     path::{Path, PathBuf},
-    vec,
+    slice,
 };
 
 /// One file of the product.
@@ -122,7 +122,7 @@ impl SourceFile {
             }
             _ => return 0,
         };
-        let mut rest = tokens[start + 2..].to_vec().into_iter().peekable();
+        let mut rest = tokens[start + 2..].iter().peekable();
         let before = rest.len();
         let mut paths = Vec::new();
         tree(&base, &mut rest, &mut paths);
@@ -132,11 +132,10 @@ impl SourceFile {
 }
 
 /// Reads `a::{b, c::*}` into its paths.
-fn tree(base: &[String], tokens: &mut Peekable<vec::IntoIter<Token>>, paths: &mut Vec<(usize, Vec<String>)>) {
+fn tree(base: &[String], tokens: &mut Peekable<slice::Iter<'_, Token>>, paths: &mut Vec<(usize, Vec<String>)>) {
     let mut path = base.to_vec();
     let mut line = 0;
-    loop {
-        let Some(token) = tokens.peek().cloned() else { break };
+    while let Some(token) = tokens.peek().copied() {
         if token.text == "{" {
             tokens.next();
             while tokens.peek().is_some_and(|next| next.text != "}") {
@@ -158,7 +157,7 @@ fn tree(base: &[String], tokens: &mut Peekable<vec::IntoIter<Token>>, paths: &mu
         line = token.line;
         tokens.next();
         if token.text != "self" {
-            path.push(token.text);
+            path.push(token.text.clone());
         }
         if tokens.peek().is_some_and(|next| next.text == "::") {
             tokens.next();

@@ -1,12 +1,13 @@
 //! A small SOQL: `SELECT … FROM … WHERE … ORDER BY … LIMIT … OFFSET …`, `COUNT()`, parents by dots, `IN` with a list or
 //! one inner query, `FIELDS(ALL|STANDARD|CUSTOM)` with a limit.
 //!
-//! `parse` turns text into a [`Query`]; `run` checks it against the schema and evaluates it. What a real org refuses is
+//! `parse` turns text into a [`Query`]; `run` checks it against the schema and evaluates it with the conditions of `filter`. What a real org refuses is
 //! refused here too, with its codes, because the words that it refuses with are what a client must survive: text of the
 //! wrong kind, unknown columns, filters on long text, links without a filter.
 //!
 //! Not there: aggregates other than `COUNT()`, child sub-queries, geography, `TYPEOF`. They give `MALFORMED_QUERY`.
 
+mod filter;
 mod lex;
 mod parse;
 mod run;
