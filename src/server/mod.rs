@@ -8,11 +8,13 @@ mod health;
 pub mod hooks;
 pub mod kit;
 pub mod link;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{App, HttpServer, middleware::from_fn, web};
 
 pub use kit::settings::{ApiSettings, NodeSettings, TlsSettings};
 use kit::{Node, query, shell};
@@ -66,8 +68,9 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
     })
     .workers(workers(settings))
     .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(GRACE.as_secs())
+    // A caller that closes its half has gone: whoever holds its request learns so at once.
     .h1_allow_half_closed(false)
+    .shutdown_timeout(GRACE.as_secs())
     .disable_signals();
     let mut addrs = Vec::new();
     for address in addresses {
@@ -118,7 +121,7 @@ fn bind_metrics(address: SocketAddr, node: &Arc<Node>) -> Result<(actix_web::dev
 }
 
 fn run(node: &Arc<Node>, name: &'static str, server: actix_web::dev::Server) {
-    let handle: ServerHandle = server.handle();
+    let handle = server.handle();
     let stopping = node.lifecycle.stopping();
     let lifecycle = node.lifecycle.clone();
     node.lifecycle.spawn(name, async move {

@@ -33,27 +33,20 @@ pub(super) async fn connection_body(node: &Node, connection: Connection) -> Resu
     Ok(load.await?)
 }
 
-/// A connection after its change.
-pub(super) struct Changed {
-    /// As it travels.
-    pub body: ConnectionBody,
-}
-
-/// Changes a connection in one transaction, with its audit line; the link and the stream hear of it.
+/// Changes a connection in one transaction, with its audit line; the link, the engine and the stream hear of it.
 pub(super) async fn change_connection<F>(
     node: &Node,
     caller: &Caller,
     id: ConnectionId,
     action: &'static str,
     change: F,
-) -> Result<Changed, Problem>
+) -> Result<ConnectionBody, Problem>
 where
     F: FnOnce(Connection) -> Result<Connection, Refused> + Send + 'static,
 {
     let now = node.now();
     let caller = caller.clone();
-    let outcome = node
-        .store
+    node.store
         .write("api.connection.change", move |tx| {
             Box::pin(async move {
                 let Some(present) = tx.connection(id).await? else { return Ok(Err(Problem::not_found("connection"))) };
@@ -66,11 +59,13 @@ where
                 tx.tell(Notice::Connection(id));
                 tx.wake(Topic::Connections);
                 tx.wake(Topic::Outbox(id));
+                // Activated: what was kept flows.
+                tx.wake(Topic::Changes(changed.tracker.clone()));
+                tx.wake(Topic::Inbox(changed.tracker.clone()));
                 Ok(Ok(ConnectionBody::load(tx, changed, now).await?))
             })
         })
-        .await?;
-    Ok(Changed { body: outcome? })
+        .await?
 }
 
 /// Adds an audit line for what was done elsewhere.

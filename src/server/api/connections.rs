@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     bodies::{ConnectionBody, InvitationBody, InvitedConnection, List},
-    common::{Changed, change_connection, secret, visible},
+    common::{change_connection, secret, visible},
 };
 use crate::{
     domain::{
@@ -300,7 +300,7 @@ pub async fn patch(
     })
     .await
     .map_err(|problem| if problem.code == Code::NameTaken { super::common::name_taken(&name) } else { problem })?;
-    Ok(HttpResponse::Ok().json(shown.body))
+    Ok(HttpResponse::Ok().json(shown))
 }
 
 impl ConnectionPatch {
@@ -351,7 +351,7 @@ pub async fn activate(node: web::Data<Node>, caller: Caller, id: web::Path<Conne
     caller.require_sight(*id)?;
     let now = node.now();
     let changed = change_connection(&node, &caller, *id, "connection.activate", move |one| one.activate(now)).await?;
-    flows(&node, changed).await
+    Ok(HttpResponse::Ok().json(changed))
 }
 
 /// Switches our side off: changes are kept.
@@ -361,7 +361,7 @@ pub async fn deactivate(node: web::Data<Node>, caller: Caller, id: web::Path<Con
     caller.require(Scope::Operate)?;
     caller.require_sight(*id)?;
     let changed = change_connection(&node, &caller, *id, "connection.deactivate", Connection::deactivate).await?;
-    Ok(HttpResponse::Ok().json(changed.body))
+    Ok(HttpResponse::Ok().json(changed))
 }
 
 /// The inviting admin has seen who accepted.
@@ -372,10 +372,5 @@ pub async fn confirm(node: web::Data<Node>, caller: Caller, id: web::Path<Connec
     caller.require_sight(*id)?;
     let now = node.now();
     let changed = change_connection(&node, &caller, *id, "connection.confirm", move |one| one.confirmed(now)).await?;
-    flows(&node, changed).await
-}
-
-async fn flows(node: &Node, changed: Changed) -> Result<HttpResponse, Problem> {
-    node.engine.connection_activated(changed.body.id).await?;
-    Ok(HttpResponse::Ok().json(changed.body))
+    Ok(HttpResponse::Ok().json(changed))
 }

@@ -60,10 +60,13 @@ impl Body {
         parse(&self.0?)
     }
 
-    /// The same; an empty body stands for `{}`.
+    /// The same; an empty body and `null` stand for `{}`.
     pub fn json_or_empty<T: DeserializeOwned>(self) -> Result<T, Problem> {
         let bytes = self.0?;
-        if bytes.iter().all(u8::is_ascii_whitespace) { parse(b"{}") } else { parse(&bytes) }
+        match bytes.trim_ascii() {
+            b"" | b"null" => parse(b"{}"),
+            given => parse(given),
+        }
     }
 }
 
