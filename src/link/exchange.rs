@@ -264,6 +264,8 @@ pub async fn begin_epoch(
         epoch,
         epoch_since: Some(now),
         resyncing: true,
+        resync_due: true,
+        clock_offset_ms: before.clock_offset_ms,
         set_back_here,
         last_own_epoch: before.last_own_epoch,
         ..LinkState::default()

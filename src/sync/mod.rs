@@ -38,12 +38,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     clock::Clock,
     domain::{
-        ids::ConnectionId,
         rule::RuleEngine,
         tracker::{Tracker, TrackerError},
     },
     lifecycle::Lifecycle,
-    store::{Store, StoreError, Topic},
+    store::{Store, StoreError},
 };
 
 /// All trackers of the node, by name.
@@ -128,19 +127,6 @@ impl Engine {
             }
         }
         life.spawn("housekeeping", housekeeping::run(self.parts.clone()));
-    }
-
-    /// A connection was activated here: what was kept goes on at once.
-    pub async fn connection_activated(&self, connection: ConnectionId) -> Result<(), Refused> {
-        let found =
-            self.parts.store.read("connection", move |tx| Box::pin(async move { tx.connection(connection).await })).await?;
-        let found = found.ok_or(Refused::NotFound("connection"))?;
-        let wakes = self.parts.store.wakes();
-        wakes.wake(Topic::Connections);
-        wakes.wake(Topic::Outbox(connection));
-        wakes.wake(Topic::Changes(found.tracker.clone()));
-        wakes.wake(Topic::Inbox(found.tracker));
-        Ok(())
     }
 
     fn parts(&self) -> &Parts {

@@ -146,6 +146,10 @@ async fn one(node: &Node, caller: &Caller, id: ErrorId, wish: Wish) -> Result<Ht
 }
 
 async fn grant(node: &Node, error: &ErrorRecord, wish: Wish) -> Result<(), Problem> {
+    if let (Wish::Retry, "epoch_waits", Some(connection)) = (wish, error.code.as_str(), error.connection_id) {
+        node.link.allow_epoch(connection).await?;
+        return Ok(());
+    }
     let granted = match wish {
         Wish::Retry => node.engine.retry(error.id).await,
         Wish::Skip => node.engine.skip(error.id).await,
