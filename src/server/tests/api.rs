@@ -149,3 +149,26 @@ async fn where_is_it_is_answered_without_a_twin() {
     assert_eq!((rules["draft"].clone(), rules["published"]["version"].as_u64()), (Value::Null, Some(0)));
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_public_node_invites_and_reads_its_own_code() {
+    let bench = Bench::start("public_url = \"https://sync.acme.example\"").await;
+    let body = json!({"tracker": "support", "destination_url": null, "mode": "script", "local_short_name": "a", "remote_short_name": "b"});
+    let key = [("idempotency-key", "k1")];
+    let made = bench.send("POST", "/api/v1/connections", ADMIN, Some(body.clone()), &key).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let made = made.json();
+    assert_eq!(
+        (made["name"].as_str(), made["status"].as_str(), made["kind"].as_str()),
+        (Some("a_to_b"), Some("pending"), Some("private"))
+    );
+    assert_eq!(bench.send("POST", "/api/v1/connections", ADMIN, Some(body), &key).await.code(), "idempotency_secret");
+    let code = made["invitation"]["code"].as_str().expect("a code");
+    let read = bench.post("/invitations/inspect", ADMIN, json!({"code": code})).await;
+    assert_eq!((read.status, read.json()["local_short_name"].as_str()), (200, Some("b")), "from the reader's side");
+    assert_eq!(bench.post("/invitations/inspect", ADMIN, json!({"code": "nonsense"})).await.code(), "invitation_invalid");
+    let elsewhere = json!({"tracker": "support", "destination_url": format!("{}/x", bench.url), "mode": "basic", "local_short_name": "a", "remote_short_name": "c"});
+    let inside = bench.post("/connections", ADMIN, elsewhere).await;
+    assert_eq!(inside.status, 422, "{}", inside.text);
+    bench.stop().await;
+}
