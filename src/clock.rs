@@ -181,9 +181,12 @@ pub struct ManualClock {
     inner: Arc<ManualInner>,
 }
 
+/// Who sleeps until when; the number keeps those of one moment apart.
+type Sleepers = BTreeMap<(Time, u64), tokio::sync::oneshot::Sender<()>>;
+
 #[derive(Debug)]
 struct ManualInner {
-    state: Mutex<(Time, BTreeMap<(Time, u64), tokio::sync::oneshot::Sender<()>>, u64)>,
+    state: Mutex<(Time, Sleepers, u64)>,
 }
 
 impl ManualClock {

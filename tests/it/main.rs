@@ -2,5 +2,10 @@
 
 mod architecture;
 mod config_samples;
+mod connections;
+mod fine_points;
+mod kill;
+mod lives;
+mod network;
 mod round_trip;
 mod support;
