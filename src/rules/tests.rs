@@ -3,7 +3,7 @@
 //! A child is this test program again, told to run only [`child`]; it answers on the socket that is its standard input,
 //! since the test harness writes on standard output. Limits are generous: starting a child counts, and machines are slow.
 //!
-//! Longer than most files, since all of it stands on the same few helpers.
+//! A long file, since all of it stands on the same few helpers.
 
 use std::{
     io,

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    decide::{Item, park},
+    decide::Item,
+    ending::park,
     judge::Failure,
     outgoing::Worker,
     settle::{Again, Settle, Trouble},

@@ -4,7 +4,8 @@
 //! against our triggers, or shown to an admin, whose retry is the yes.
 
 use super::{
-    decide::{Item, finish, park},
+    decide::Item,
+    ending::{finish, park},
     judge::Failure,
     outgoing::Worker,
     settle::{Again, Settle, Trouble},

@@ -17,7 +17,9 @@
 mod apply;
 mod decide;
 mod doubt;
+mod ending;
 mod fold;
+mod gone;
 mod housekeeping;
 mod incoming;
 mod judge;

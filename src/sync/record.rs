@@ -65,7 +65,7 @@ impl Case {
         matches!(self.found, Found::Deleted) || matches!(self.found, Found::CannotAsk) && self.told_deleted()
     }
 
-    fn ids(&self) -> Vec<i64> {
+    pub(super) fn ids(&self) -> Vec<i64> {
         self.changes.iter().map(|change| change.id).collect()
     }
 }
@@ -80,11 +80,11 @@ pub(super) async fn settle(
 ) -> Settle {
     let mut done = Settle { ended_changes: case.ids(), ..Settle::default() };
     if case.is_deleted() {
-        deleted(worker, &case, &mut done);
+        super::gone::deleted(worker, &case, &mut done);
         return done;
     }
     let Some(entity) = case.entity() else {
-        cannot_see(worker, &case, &mut done);
+        super::gone::cannot_see(worker, &case, &mut done);
         return done;
     };
     let others_via = vias(worker, &case.twins);
@@ -296,7 +296,7 @@ fn vias(worker: &Worker, twins: &[Twin]) -> Vec<String> {
     via
 }
 
-fn park(worker: &Worker, mut twin: Twin, case: &Case, trouble: Trouble) -> Settle {
+pub(super) fn park(worker: &Worker, mut twin: Twin, case: &Case, trouble: Trouble) -> Settle {
     twin.status = Status::Parked;
     twin.memory.parked_out = true;
     let history = lines_of(
@@ -334,74 +334,6 @@ fn put_back_lines(memory: &Memory, entity: &Entity, names: &[String]) -> Vec<Fie
             conflict: true,
         })
         .collect()
-}
-
-fn deleted(worker: &Worker, case: &Case, done: &mut Settle) {
-    if case.twins.is_empty() {
-        let reason = Some("the record is deleted and was not under sync".to_owned());
-        done.history = lines_of(worker, (&case.entity_type, &case.key), &case.changes, (None, None), Outcome::Skipped, reason);
-    }
-    for twin in &case.twins {
-        let ids = (Some(twin.connection_id), Some(twin.id));
-        let lines = |outcome, reason: &str| {
-            lines_of(worker, (&case.entity_type, &case.key), &case.changes, ids, outcome, Some(reason.to_owned()))
-        };
-        if twin.status == Status::Stopped {
-            done.history.extend(lines(Outcome::Skipped, "stopped"));
-            continue;
-        }
-        let mut twin = twin.clone();
-        twin.memory.deleted_here = true;
-        twin.status = Status::Stopped;
-        done.history.extend(lines(Outcome::Sent, "the record was deleted here"));
-        let correlation = case.changes.last().map(|change| change.change.correlation);
-        done.drafts.push(draft(worker, &twin, Body::Deleted { key: case.key.clone() }, correlation));
-        done.healed.push((twin.connection_id, twin.id));
-        done.twins.push(twin);
-    }
-}
-
-/// The record is there for others perhaps, but not for us; or reading this one failed.
-fn cannot_see(worker: &Worker, case: &Case, done: &mut Settle) {
-    let trouble = match &case.found {
-        Found::Failed(error) => Trouble::from(error),
-        _ => Trouble {
-            code: "not_visible".to_owned(),
-            title: "The record is no longer visible to the integration user".to_owned(),
-            detail: format!("{} {} is not found, and is not listed as deleted", case.entity_type, case.key),
-            advice: "Give the integration user read access to it, or stop its sync.".to_owned(),
-            again: Again::Newer,
-        },
-    };
-    if case.twins.is_empty() {
-        done.history = lines_of(
-            worker,
-            (&case.entity_type, &case.key),
-            &case.changes,
-            (None, None),
-            Outcome::Skipped,
-            Some(trouble.title.clone()),
-        );
-        return;
-    }
-    done.ended_changes.clear();
-    for twin in case.twins.clone() {
-        if twin.status == Status::Stopped {
-            continue;
-        }
-        done.join(park(worker, twin, case, trouble.clone()));
-    }
-    if done.parks.is_empty() {
-        done.ended_changes = case.ids();
-        done.history = lines_of(
-            worker,
-            (&case.entity_type, &case.key),
-            &case.changes,
-            (None, None),
-            Outcome::Skipped,
-            Some("stopped".to_owned()),
-        );
-    }
 }
 
 /// A trigger whose filter the tracker refuses: one error of the connection, its other triggers go on.

@@ -202,7 +202,7 @@ impl Engine {
         let folded = super::fold::fold(&events);
         twin.memory.seen = twin.memory.seen.max(folded.up_to);
         let word =
-            (!events.is_empty()).then(|| super::decide::word(&worker, &twin, &folded, Outcome::Skipped, Some(reason.clone())));
+            (!events.is_empty()).then(|| super::ending::word(&worker, &twin, &folded, Outcome::Skipped, Some(reason.clone())));
         let direction = if events.is_empty() { Direction::Out } else { Direction::In };
         let mut told = line(&twin, now, direction, Outcome::Skipped);
         told.reason = Some(reason);

@@ -1,7 +1,8 @@
 //! After the tracker answered: what the twin remembers, what the other side is told, what else the read-back showed.
 
 use super::{
-    decide::{Work, lines, park, word},
+    decide::Work,
+    ending::{lines, park, word},
     outgoing::Worker,
     plan,
     settle::{Settle, Trouble},
@@ -42,7 +43,7 @@ pub(super) async fn settle(
             let told =
                 super::record::draft(worker, &work.twin, crate::domain::event::Body::Deleted { key }, work.folded.correlation);
             let reason = Some("the record was deleted here".to_owned());
-            let mut settle = super::decide::finish(worker, work.twin, &work.folded, Outcome::Skipped, reason);
+            let mut settle = super::ending::finish(worker, work.twin, &work.folded, Outcome::Skipped, reason);
             settle.drafts.push(told);
             (settle, None)
         }
