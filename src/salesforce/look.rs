@@ -226,7 +226,7 @@ impl Salesforce {
     fn change(&self, entity: Entity) -> NewChange {
         let deleted = is_deleted(&entity);
         let editor = entity.fields.get("LastModifiedById").and_then(Value::as_str).map(str::to_owned);
-        let content = Content { whole: !deleted, deleted, url: entity.url, stamp: entity.stamp, editor, fields: entity.fields };
+        let content = Content { whole: true, deleted, url: entity.url, stamp: entity.stamp, editor, fields: entity.fields };
         self.told(&entity.entity_type, entity.key, content)
     }
 

@@ -19,12 +19,12 @@ use super::{
 use crate::{
     clock::Time,
     domain::{
-        change::{Change, Source},
+        change::{Change, NewChange, Source},
         connection::{Connection, Status as ConnectionStatus},
         history::{Direction, HistoryLine, Outcome},
         ids::{ConnectionId, TwinId},
-        replica::Fields,
-        tracker::{Caller, Entity, Read, TrackerError},
+        replica::{self, Fields},
+        tracker::{Caller, Entity, Found, Read, TrackerError},
         trigger::Trigger,
         twin::Twin,
     },
@@ -68,27 +68,34 @@ pub(super) struct Known {
 pub(super) async fn batch(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<(), Failure> {
     let mut known = load(worker, entity_type, keys).await?;
     let mut done = Settle::default();
-    let mut to_read = Vec::new();
+    let (mut to_read, mut gone) = (Vec::new(), Vec::new());
     for key in keys {
         let Some(changes) = known.changes.get(key).filter(|changes| !changes.is_empty()) else { continue };
         let twins = known.twins.get(key).map_or(&[][..], Vec::as_slice);
         match triage(worker, &known, entity_type, changes, twins) {
             Triage::Read => to_read.push(key.clone()),
             Triage::End(outcome, reason) => end(worker, &mut done, (entity_type, key), changes, twins, outcome, &reason),
+            Triage::Gone => gone.push(key.clone()),
             Triage::Later(due) => done.delayed.push((changes.iter().map(|change| change.id).collect(), due)),
         }
+    }
+    let mut case = |key: &String, found: Found| {
+        let changes = known.changes.remove(key).unwrap_or_default();
+        let twins = known.twins.remove(key).unwrap_or_default();
+        Case { entity_type: entity_type.to_owned(), key: key.clone(), changes, twins, found }
+    };
+    for key in &gone {
+        let case = case(key, Found::Deleted);
+        let mut ended = Settle { ended_changes: case.ids(), ..Settle::default() };
+        super::gone::deleted(worker, &case, &mut ended);
+        done.join(ended);
     }
     done.commit(&worker.parts.store, worker.parts.clock.as_ref(), "changes_known").await?;
     if to_read.is_empty() {
         return Ok(());
     }
     let read = worker.tracker.read(Caller::Sync, entity_type, &to_read).await?;
-    let mut cases = Vec::new();
-    for (key, found) in to_read.iter().zip(&read.found) {
-        let changes = known.changes.remove(key).unwrap_or_default();
-        let twins = known.twins.remove(key).unwrap_or_default();
-        cases.push(Case { entity_type: entity_type.to_owned(), key: key.clone(), changes, twins, found: found.clone() });
-    }
+    let cases: Vec<Case> = to_read.iter().zip(&read.found).map(|(key, found)| case(key, found.clone())).collect();
     let matching = matching(worker, &known, entity_type, &cases).await?;
     settle(worker, &known, cases, &matching, &read).await
 }
@@ -151,6 +158,8 @@ async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Kno
 
 enum Triage {
     Read,
+    /// The look itself saw that the record is deleted.
+    Gone,
     End(Outcome, String),
     Later(Time),
 }
@@ -168,6 +177,9 @@ fn triage(worker: &Worker, known: &Known, entity_type: &str, changes: &[Change],
     if twins.is_empty() && !known.creates.is_empty() && !asked {
         return Triage::Later(worker.parts.clock.now().plus(OWN_CREATE));
     }
+    if changes.last().is_some_and(|change| saw_deleted(&change.change)) {
+        return Triage::Gone;
+    }
     let nobody_else = !could_start && !asked;
     if nobody_else && !twins.is_empty() && twins.iter().all(|twin| twin.memory.waits_for_person) {
         return Triage::Later(super::settle::NEVER);
@@ -179,11 +191,23 @@ fn triage(worker: &Worker, known: &Known, entity_type: &str, changes: &[Change],
     Triage::Read
 }
 
+/// Whether a look brought the whole record as a deleted one: nothing is left to ask.
+fn saw_deleted(change: &NewChange) -> bool {
+    change.source == Source::Look && change.content.as_ref().is_some_and(|content| content.deleted && content.whole)
+}
+
 /// Whether a notice shows a state of the record that we have read.
 fn shows_known(worker: &Worker, twin: &Twin, change: &Change) -> bool {
     let Some(content) = &change.change.content else { return false };
+    if content.deleted || twin.memory.owes_word || twin.memory.deleted_here {
+        return false;
+    }
+    // The look finds what the messages brought in the very second of its change: the content proves what no stamp can.
+    if content.whole && twin.memory.sent.is_some() && replica::differences(&twin.memory.base, &content.fields).is_empty() {
+        return true;
+    }
     let (Some(stamp), Some(known)) = (content.stamp, twin.memory.stamp) else { return false };
-    if content.deleted || twin.memory.owes_word || twin.memory.deleted_here || stamp > known {
+    if stamp > known {
         return false;
     }
     let read_later = twin.memory.read_at.is_some_and(|read_at| read_at.seconds() > stamp.seconds());

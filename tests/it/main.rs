@@ -6,6 +6,7 @@ mod connections;
 mod fine_points;
 mod kill;
 mod lives;
+mod look;
 mod network;
 mod round_trip;
 mod support;
