@@ -113,6 +113,11 @@ impl ConnectionBody {
     pub async fn load(tx: &mut dyn Tx, connection: Connection, now: Time) -> Result<Self, StoreError> {
         let waiting = tx.waiting(connection.id).await?;
         let latency = tx.latency(connection.id, now.minus(LATENCY_SPAN)).await?;
+        let mut connection = connection;
+        if connection.paused.is_none() {
+            // Where its tracker rests, nothing of this connection takes effect either.
+            connection.paused = tx.tracker_state(&connection.tracker).await?.paused;
+        }
         Ok(Self::new(connection, &waiting, latency))
     }
 

@@ -374,6 +374,23 @@ pub async fn keep(tx: &mut dyn Tx, mut record: ErrorRecord) -> Result<(), StoreE
         record.id = open.id;
         record.attempts = open.attempts.saturating_add(1);
         record.occurred_at = open.occurred_at;
+        if record.code == Trouble::BrokenNotification.code() {
+            // They were acknowledged and come no more: none may push another out of sight.
+            record.detail = joined(&open.detail, &record.detail);
+        }
     }
     tx.put_error(&record).await
+}
+
+/// Longest list of notifications in one row.
+const MOST_DETAIL: usize = 20_000;
+
+fn joined(before: &str, new: &str) -> String {
+    let mut lines: Vec<&str> = before.lines().collect();
+    lines.extend(new.lines().filter(|line| !before.lines().any(|known| known == *line)));
+    let mut whole = lines.join("\n");
+    if let Some((end, _)) = whole.char_indices().nth(MOST_DETAIL) {
+        whole.truncate(end);
+    }
+    whole
 }

@@ -38,6 +38,9 @@ async fn a_message_is_acknowledged_once_it_is_stored() {
     assert!(answer.headers["content-type"].to_str().expect("text").starts_with("text/xml"));
     assert_eq!(waiting(&bench).await, 2);
     assert_eq!(codes(&bench).await, ["A notification in an outbound message made no sense and was left aside"]);
+    assert_eq!(knock(&bench, &door(&bench), "one\nbroken too", &[]).await.status, 200);
+    let told = bench.get("/errors", ADMIN).await.json()["items"][0]["detail"].as_str().expect("text").to_owned();
+    assert_eq!(told.lines().collect::<Vec<_>>(), ["broken", "broken too"], "the second does not push the first out of sight");
     bench.stop().await;
 }
 

@@ -141,7 +141,7 @@ impl SalesforceDoor for Lines {
         for line in text.lines() {
             match line {
                 "org" => return Err(DoorRefusal::WrongOrg { got: "00DB".into(), expected: "00DA".into() }),
-                "broken" => accepted.broken.push("no Id".into()),
+                line if line.starts_with("broken") => accepted.broken.push(line.to_owned()),
                 key => accepted.changes.push(change(key)),
             }
         }
