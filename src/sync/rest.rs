@@ -1,7 +1,8 @@
 //! Resting: when a tracker cannot be reached or used at all, everything that needs it waits, and nothing else does.
 //!
 //! The pause grows with each failure in a row, keeps the tracker's own wish where it named one, and ends with the first
-//! success. It is told once, as one error of scope `tracker`, however many records wait.
+//! success, also where a process that was killed since had told of the pause. It is told once, as one error of scope
+//! `tracker`, however many records wait.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -34,6 +35,8 @@ pub(super) struct Rest {
 struct State {
     until: Option<Time>,
     failures: u32,
+    /// No pause of an earlier process is on disk any more.
+    told_over: bool,
 }
 
 impl Rest {
@@ -76,10 +79,10 @@ impl Rest {
     pub(super) async fn worked(&self, parts: &Parts, tracker: &str) {
         {
             let mut state = self.lock();
-            if state.failures == 0 {
+            if state.failures == 0 && state.told_over {
                 return;
             }
-            *state = State::default();
+            *state = State { told_over: true, ..State::default() };
         }
         let name = tracker.to_owned();
         let done = parts
@@ -87,6 +90,9 @@ impl Rest {
             .write("tracker_works", move |tx| {
                 Box::pin(async move {
                     let mut state = tx.tracker_state(&name).await?;
+                    if state.paused.is_none() {
+                        return Ok(());
+                    }
                     state.paused = None;
                     state.failures = 0;
                     tx.put_tracker_state(&name, &state).await?;
@@ -99,6 +105,8 @@ impl Rest {
             })
             .await;
         if let Err(store) = done {
+            // Told with the next success.
+            self.lock().told_over = false;
             tracing::error!(tracker, "the end of the pause could not be stored: {store}");
         }
     }
