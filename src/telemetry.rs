@@ -58,7 +58,8 @@ pub enum LogError {
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     let filter =
         EnvFilter::try_new(&settings.filter).map_err(|error| LogError::Filter(settings.filter.clone(), error.to_string()))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Redacting);
+    let colours = io::IsTerminal::is_terminal(&io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Redacting).with_ansi(colours);
     match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -21,7 +21,9 @@ use crate::{
 };
 
 /// How long an orderly stop may take.
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_millis(3_500);
+/// `SIGXFSZ`, the same number on Linux and the BSDs.
+const XFSZ: i32 = 25;
 /// How long a rule may run.
 const RULE_WALL: Duration = Duration::from_secs(1);
 
@@ -154,6 +156,8 @@ async fn open_link(
 
 /// Runs a node until a signal, or until it stops by itself.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    // A write beyond the limit on file sizes (`ulimit -f`) would end the process; handled, it fails as on a full disk.
+    let _beyond = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(XFSZ))?;
     let node = Node::start(&config, Outside::system()?).await?;
     for address in &node.addresses {
         tracing::info!(node = config.node.name, "listening on {address}");
