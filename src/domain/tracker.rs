@@ -204,6 +204,9 @@ pub struct Field {
     pub required: bool,
     /// Listed values of a picklist; `None` for other types.
     pub values: Option<Vec<String>>,
+    /// What a create that does not write it leaves there; `None`: not known beforehand.
+    #[serde(skip)]
+    pub default: Option<serde_json::Value>,
 }
 
 /// An entity type, as describe tells.

@@ -80,6 +80,7 @@ fn read(value: &Value) -> Option<Described> {
             writable: rights.createable || rights.updateable,
             required: rights.createable && !flag_or(field, "nillable", true) && !flag(field, "defaultedOnCreate"),
             values: values(field, &field_type),
+            default: default_of(field, &field_type),
             field_type,
         });
     }
@@ -101,6 +102,15 @@ fn values(field: &Value, field_type: &str) -> Option<Vec<String>> {
     let entries = field.get("picklistValues").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let active = entries.iter().filter(|entry| flag_or(entry, "active", true));
     Some(active.filter_map(|entry| entry.get("value").and_then(Value::as_str).map(str::to_owned)).collect())
+}
+
+/// A picklist names its default among its values; other types name it themselves, or start empty.
+fn default_of(field: &Value, field_type: &str) -> Option<Value> {
+    let listed = field.get("picklistValues").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let chosen = listed.iter().find(|entry| flag(entry, "defaultValue")).and_then(|entry| entry.get("value"));
+    let named = if field_type == "picklist" { chosen } else { field.get("defaultValue").filter(|value| !value.is_null()) };
+    let empty = flag_or(field, "nillable", false) && !flag(field, "defaultedOnCreate");
+    named.cloned().or_else(|| empty.then_some(Value::Null))
 }
 
 /// Names of the objects that can be synced: those that can be read, written and asked for what changed.
@@ -130,7 +140,7 @@ mod tests {
             {"name": "Id", "type": "id", "length": 18, "nillable": false, "defaultedOnCreate": true},
             {"name": "Subject", "type": "string", "length": 255, "createable": true, "updateable": true, "nillable": true},
             {"name": "Status", "type": "picklist", "createable": true, "updateable": true, "nillable": false,
-             "picklistValues": [{"value": "New", "active": true}, {"value": "Old", "active": false}]},
+             "picklistValues": [{"value": "New", "active": true, "defaultValue": true}, {"value": "Old", "active": false}]},
             {"name": "BillingAddress", "type": "address"}, {"name": "Body", "type": "base64"},
         ]}))
         .expect("reads");
@@ -138,6 +148,9 @@ mod tests {
         let status = described.description.field("Status").expect("there");
         assert_eq!(status.values.as_deref(), Some(&["New".to_owned()][..]));
         assert!(status.required);
+        assert_eq!(status.default, Some(json!("New")));
+        assert_eq!(described.description.field("Subject").expect("there").default, Some(Value::Null));
+        assert_eq!(described.description.field("Id").expect("there").default, None);
         assert!(!described.description.field("Id").expect("there").writable);
         assert_eq!(described.description.field("Subject").expect("there").length, Some(255));
     }

@@ -65,6 +65,13 @@ pub struct Lease {
     leases: Arc<Leases>,
 }
 
+impl Lease {
+    /// Whether this is among what it holds.
+    pub fn holds(&self, key: &LeaseKey) -> bool {
+        self.keys.contains(key)
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner);

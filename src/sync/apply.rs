@@ -18,7 +18,7 @@ use super::{
     decide::{self, Decided, Item, Work},
     doubt,
     fold::{fold, take_results},
-    incoming::Claimed,
+    incoming::{Claimed, lease_keys},
     judge::Failure,
     outgoing::Worker,
     settle::Settle,
@@ -32,7 +32,7 @@ use crate::{
         twin::Twin,
     },
     store::{
-        StoreError,
+        Lease, LeaseKey, StoreError,
         rows::{Arrived, LinkState, Unseen},
     },
 };
@@ -41,10 +41,15 @@ use crate::{
 const SETTLED_TOGETHER: usize = 100;
 /// Rule runs side by side.
 const RUNS: usize = 8;
+/// How often, and how long apart, a record that somebody works on is asked for.
+const RECORD_TRIES: u32 = 50;
+const RECORD_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Works through one batch; all its twins are leased by the caller.
 pub(super) async fn batch(worker: &Worker, claimed: &[Claimed]) -> Result<(), Failure> {
     let mut items = load(worker, claimed).await?;
+    // One that got its record between the claim's look and its lease is claimed again, together with the record.
+    items.retain(|item| covered(claimed, &lease_keys(None, item.twin.as_ref())));
     let mut done = Settle::default();
     let mut working = Vec::new();
     for item in items.drain(..) {
@@ -58,6 +63,7 @@ pub(super) async fn batch(worker: &Worker, claimed: &[Claimed]) -> Result<(), Fa
         return Ok(());
     }
     let working = doubt::settle(worker, working).await?;
+    let (working, held) = hold_records(worker, claimed, working).await?;
     let working = read(worker, working).await?;
     let mut decided = futures_util::stream::iter(working).map(|item| decide::second(worker, item)).buffer_unordered(RUNS);
     let (mut ended, mut works) = (Settle::default(), Vec::new());
@@ -69,7 +75,41 @@ pub(super) async fn batch(worker: &Worker, claimed: &[Claimed]) -> Result<(), Fa
     }
     drop(decided);
     ended.commit(&worker.parts.store, worker.parts.clock.as_ref(), "events_settled").await?;
-    write(worker, works).await
+    write(worker, works).await?;
+    drop(held);
+    Ok(())
+}
+
+/// Holds the records that their twins learned of only now. Whoever cannot have its own, or finds that somebody else has
+/// taught the twin meanwhile, stays for the next round.
+async fn hold_records(worker: &Worker, claimed: &[Claimed], items: Vec<Item>) -> Result<(Vec<Item>, Vec<Lease>), StoreError> {
+    let (mut kept, mut held) = (Vec::with_capacity(items.len()), Vec::new());
+    for item in items {
+        let wanted = lease_keys(None, item.twin.as_ref());
+        if covered(claimed, &wanted) {
+            kept.push(item);
+            continue;
+        }
+        let mut tries = 0..RECORD_TRIES;
+        let lease = loop {
+            match worker.parts.store.leases().take(wanted.clone()) {
+                None if tries.next().is_some() => worker.parts.clock.sleep(RECORD_PAUSE).await,
+                taken => break taken,
+            }
+        };
+        let (Some(lease), Some(id)) = (lease, item.twin_id) else { continue };
+        let connection = item.connection.id;
+        let row = worker.parts.store.read("twin", move |tx| Box::pin(async move { tx.twin(connection, id).await })).await?;
+        if row.is_none_or(|row| row.local.is_none()) {
+            held.push(lease);
+            kept.push(item);
+        }
+    }
+    Ok((kept, held))
+}
+
+fn covered(claimed: &[Claimed], wanted: &[LeaseKey]) -> bool {
+    wanted.iter().all(|key| claimed.iter().flat_map(|one| &one.lease).any(|lease| lease.holds(key)))
 }
 
 async fn load(worker: &Worker, claimed: &[Claimed]) -> Result<Vec<Item>, StoreError> {

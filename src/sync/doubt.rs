@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     ids::{EntityRef, TwinId},
-    tracker::{Created, Entity, Found, TrackerError, Write, WriteKind, Written},
+    tracker::{Caller, Created, Description, Entity, Found, TrackerError, Write, WriteKind, Written},
     twin::{PendingWrite, Twin},
 };
 
@@ -74,12 +74,18 @@ fn open_question(worker: &Worker, item: &Item) -> Option<Question> {
 async fn search(worker: &Worker, entity_type: &str, items: Vec<Item>, done: &mut Settle) -> Result<Vec<Item>, Failure> {
     let asked: Vec<(TwinId, PendingWrite)> = items.iter().filter_map(|item| question_of(worker, item, entity_type)).collect();
     let answers = worker.tracker.find_created(entity_type, &asked).await?;
+    let edited = |answer: &Created| matches!(answer, Created::Here(entity) if entity.edited_by_us == Some(false));
+    let description = if answers.iter().any(edited) {
+        worker.tracker.describe(Caller::Sync, entity_type).await?
+    } else {
+        Description::default()
+    };
     let mut clear = Vec::new();
     for ((mut item, answer), (_, pending)) in items.into_iter().zip(answers).zip(asked) {
         let Some(mut twin) = item.twin.take() else { continue };
         match answer {
             Created::Here(entity) => {
-                adopt(&mut twin, &pending, &entity);
+                adopt(&mut twin, &pending, &entity, &description);
                 item.record = Some(Found::Here(entity));
                 item.twin = Some(twin);
                 clear.push(item);
@@ -114,10 +120,18 @@ fn question_of(worker: &Worker, item: &Item, entity_type: &str) -> Option<(TwinI
     Some((twin.id, pending))
 }
 
-/// The record is ours after all: what differs from what we wrote was done by people since.
-fn adopt(twin: &mut Twin, pending: &PendingWrite, entity: &Entity) {
+/// The record is ours after all: what differs from what we wrote was done by people since. Where somebody else saved it
+/// last, so was what differs from what the tracker gives a new record.
+fn adopt(twin: &mut Twin, pending: &PendingWrite, entity: &Entity, description: &Description) {
     twin.local = Some(EntityRef { entity_type: entity.entity_type.clone(), key: entity.key.clone(), url: entity.url.clone() });
     twin.memory.base = entity.fields.clone();
+    if entity.edited_by_us == Some(false) && !pending.fields.is_empty() {
+        for field in description.fields.iter().filter(|field| field.writable) {
+            if let (Some(slot), Some(default)) = (twin.memory.base.get_mut(&field.name), &field.default) {
+                slot.clone_from(default);
+            }
+        }
+    }
     for (name, value) in &pending.fields {
         twin.memory.base.insert(name.clone(), value.clone());
         twin.memory.assigned.insert(name.clone(), value.clone());
@@ -144,8 +158,8 @@ async fn repeat(worker: &Worker, items: Vec<Item>, done: &mut Settle) -> Result<
         let Some(mut twin) = item.twin.take() else { continue };
         match answer {
             Ok(written) => {
+                // Stored with what follows: a twin that names its record is everybody's to find, and it knows nothing yet.
                 took(&mut twin, &written);
-                done.twins.push(twin.clone());
                 item.twin = Some(twin);
                 clear.push(item);
             }

@@ -145,6 +145,7 @@ fn text_gets_the_form_that_rest_has() {
         writable: true,
         required: false,
         values: None,
+        default: None,
     };
     let description = Description {
         entity_type: "Case".into(),

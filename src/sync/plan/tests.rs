@@ -200,6 +200,7 @@ fn described(field_type: &str, length: Option<u32>, values: Option<&[&str]>) -> 
             writable: true,
             required: false,
             values: values.map(|values| values.iter().map(|value| (*value).to_owned()).collect()),
+            default: None,
         }],
     }
 }
