@@ -161,6 +161,11 @@ impl OrgHandle {
         (state.outbound.delivered, state.outbound.dropped, state.outbound.attempts)
     }
 
+    /// Every notification that was acknowledged, with its record.
+    pub fn acknowledged(&self) -> BTreeMap<String, String> {
+        self.0.lock().outbound.acknowledged.clone()
+    }
+
     /// Sends all that waits now.
     pub fn retry_deliveries(&self) {
         let now = self.0.clock.now();

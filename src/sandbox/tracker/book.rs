@@ -55,6 +55,7 @@ pub(super) type Answer = (u16, Value);
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) id: String,
+    pub(super) key: String,
     pub(super) body: Vec<u8>,
 }
 
@@ -71,6 +72,8 @@ pub(super) struct Book {
     answers: BTreeMap<String, Answer>,
     answer_order: VecDeque<String>,
     pub(super) outbox: VecDeque<Told>,
+    /// Hooks that were taken: id and record.
+    pub(super) taken: Vec<(String, String)>,
     pub(super) log: VecDeque<Received>,
     pub(super) applied: BTreeMap<String, u32>,
     pub(super) counts: BTreeMap<String, u64>,
@@ -89,6 +92,7 @@ impl Book {
             answers: BTreeMap::new(),
             answer_order: VecDeque::new(),
             outbox: VecDeque::new(),
+            taken: Vec::new(),
             log: VecDeque::new(),
             applied: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -247,7 +251,8 @@ impl Book {
         }
         let Some(entity) = self.entities.get(key) else { return };
         let body = json!({"type": kind, "timestamp": self.clock.now(), "data": self.shown(entity)});
-        let told = Told { id: format!("msg_{}", self.clock.id().simple()), body: body.to_string().into_bytes() };
+        let id = format!("msg_{}", self.clock.id().simple());
+        let told = Told { id, key: key.to_owned(), body: body.to_string().into_bytes() };
         self.outbox.push_back(told);
     }
 }

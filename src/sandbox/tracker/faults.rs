@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub enum TrackerFaultKind {
     /// The work is done, the connection is dropped without an answer.
     LoseAnswer,
+    /// The work is done, nothing is answered for so many milliseconds, then the connection is dropped.
+    HangAfterWork(u64),
     /// The connection is dropped before any work.
     ResetBefore,
     /// Nothing happens for so many milliseconds, then the connection is dropped.
@@ -43,6 +45,13 @@ pub struct TrackerFault {
 
 fn once() -> u32 {
     1
+}
+
+impl TrackerFaultKind {
+    /// The work is done and nobody hears of it.
+    pub(super) fn loses_answer(&self) -> bool {
+        matches!(self, Self::LoseAnswer | Self::HangAfterWork(_))
+    }
 }
 
 impl TrackerFault {

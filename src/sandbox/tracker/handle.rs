@@ -105,6 +105,11 @@ impl TrackerHandle {
         self.0.lock().counts.clone()
     }
 
+    /// Every hook that was taken, oldest first: its `webhook-id` and its record.
+    pub fn hooks_taken(&self) -> Vec<(String, String)> {
+        self.0.lock().taken.clone()
+    }
+
     /// Hooks that wait to be taken.
     pub fn hooks_waiting(&self) -> usize {
         self.0.lock().outbox.len()

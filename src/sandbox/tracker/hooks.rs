@@ -35,6 +35,9 @@ pub(super) async fn run(shared: Arc<Shared>, caller: Caller, stop: CancellationT
         {
             let mut book = shared.lock();
             book.count(if (200..300).contains(&status) { "hook_taken" } else { "hook_failed" });
+            if (200..300).contains(&status) {
+                book.taken.push((told.id.clone(), told.key.clone()));
+            }
             if (200..300).contains(&status) || status == 410 {
                 // The line may have been cleared meanwhile; only this message leaves it.
                 book.outbox.retain(|waiting| waiting.id != told.id);

@@ -45,7 +45,7 @@ fn broken(fault: &Kind) -> Option<(Answer, Option<u64>)> {
         Kind::Refuse(text) => ((400, Value::String(text.clone())), None),
         Kind::Gone => ((410, json!({"error": "gone"})), None),
         Kind::Conflict(key) => ((409, json!({"key": key})), None),
-        Kind::LoseAnswer | Kind::ResetBefore | Kind::Hang(_) => return None,
+        Kind::LoseAnswer | Kind::HangAfterWork(_) | Kind::ResetBefore | Kind::Hang(_) => return None,
     })
 }
 
@@ -71,6 +71,7 @@ async fn receive(shared: web::Data<Shared>, request: HttpRequest, body: web::Byt
         }
         return reset();
     }
+    let lost = fault.as_ref().is_some_and(Kind::loses_answer);
     let (reply, retry_after) = {
         let mut book = shared.lock();
         let stamp = (header("webhook-timestamp"), header("webhook-signature"));
@@ -85,12 +86,15 @@ async fn receive(shared: web::Data<Shared>, request: HttpRequest, body: web::Byt
                 ((401, json!({"error": "the signature does not fit, or its time is off by more than five minutes"})), None)
             }
         };
-        entry.status = if fault == Some(Kind::LoseAnswer) { 0 } else { reply.0 };
+        entry.status = if lost { 0 } else { reply.0 };
         book.note(entry);
         (reply, retry_after)
     };
     shared.wake.notify_one();
-    if fault == Some(Kind::LoseAnswer) {
+    if let Some(Kind::HangAfterWork(millis)) = fault {
+        shared.clock.sleep(Duration::from_millis(millis)).await;
+    }
+    if lost {
         return reset();
     }
     dated(answer(&reply, retry_after), &shared)
@@ -116,7 +120,7 @@ async fn read(shared: web::Data<Shared>, key: web::Path<String>) -> HttpResponse
         faults::meet(&mut book.faults, true, b"")
     };
     match &fault {
-        Some(Kind::Hang(millis)) => {
+        Some(Kind::Hang(millis) | Kind::HangAfterWork(millis)) => {
             shared.clock.sleep(Duration::from_millis(*millis)).await;
             return reset();
         }

@@ -359,7 +359,8 @@ async fn queue_is_empty(node: &TestNode) -> bool {
     sum(&node.get("/queue").await) == 0
 }
 
-fn sum(value: &Value) -> u64 {
+/// All counts of a queue that say something waits.
+pub fn sum(value: &Value) -> u64 {
     match value {
         Value::Object(map) => {
             map.iter().filter(|(name, _)| !matches!(name.as_str(), "inbox_bytes" | "parked")).map(|(_, value)| sum(value)).sum()

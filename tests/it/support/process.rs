@@ -2,9 +2,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process};
+#[cfg(target_os = "linux")]
+use rustix::process::{Resource, Rlimit, prlimit};
 
 use super::{TOKEN, http};
 
@@ -27,16 +31,7 @@ impl Process {
     /// Starts it and waits until it is ready.
     pub async fn start(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.config.with_extension("log")).expect("a log");
-        let child = Command::new(env!("CARGO_BIN_EXE_wicketgate"))
-            .arg(self.command)
-            .arg("--config")
-            .arg(&self.config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("starts");
-        self.child = Some(child);
+        self.child = Some(self.program().stderr(log).spawn().expect("starts"));
         let http = http();
         for _ in 0..400 {
             let answer = http.get(format!("{}/readyz", self.url)).timeout(Duration::from_secs(2)).send().await;
@@ -54,6 +49,41 @@ impl Process {
             child.kill().expect("killed");
             child.wait().expect("gone");
         }
+    }
+
+    /// `SIGTERM`: how it ended, and after how long.
+    pub fn terminate(&mut self) -> (ExitStatus, Duration) {
+        let mut child = self.child.take().expect("it runs");
+        let begun = Instant::now();
+        let pid = Pid::from_child(&child);
+        kill_process(pid, Signal::TERM).expect("told");
+        let status = child.wait().expect("gone");
+        (status, begun.elapsed())
+    }
+
+    /// Starts it where it must not come up: its exit code and what it complained of.
+    pub fn refused(&self) -> (Option<i32>, String) {
+        let output = self.program().stderr(Stdio::piped()).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// No file that it writes may grow beyond this; `None`: as large as it likes.
+    #[cfg(target_os = "linux")]
+    pub fn limit_files(&self, most: Option<u64>) {
+        let child = self.child.as_ref().expect("it runs");
+        let limit = Rlimit { current: most, maximum: None };
+        prlimit(Some(Pid::from_child(child)), Resource::Fsize, limit).expect("limited");
+    }
+
+    fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wicketgate"));
+        command.arg(self.command).arg("--config").arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null());
+        command
     }
 
     /// Its process id.

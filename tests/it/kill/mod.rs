@@ -1,0 +1,12 @@
+//! Nodes that are killed, restored, starved of room and stopped: what was acknowledged is delivered, once in effect.
+//!
+//! The nodes are processes of the real binary; the sandbox org and tracker live in the test, so that it sees both ends.
+//! `flow` kills at random moments (seeded; see there), the others each make one thing happen.
+
+mod audit;
+mod chance;
+mod doubt;
+mod ends;
+mod flow;
+mod room;
+mod stage;
