@@ -170,7 +170,8 @@ pub struct Connection {
     pub share_internal_comments: bool,
     /// What a pending connection waits for; `None` otherwise.
     pub awaiting: Option<Awaiting>,
-    /// The inviting admin wants to see who accepted before anything flows.
+    /// Our admin wants to see who accepts before anything flows. While a confirmation is awaited: it is ours to give,
+    /// else the other side's.
     pub confirm: bool,
     /// The other side's address as typed when the connection was made.
     pub destination_url: Option<String>,
@@ -189,6 +190,11 @@ pub enum Refused {
     /// Still waits for us.
     #[error("the connection waits for your confirmation of the other side")]
     NotConfirmed,
+    /// Still waits for the other side's admin.
+    #[error(
+        "the connection waits for the other side's confirmation: its admin compares your key's fingerprint and confirms there"
+    )]
+    NotConfirmedThere,
     /// Nothing to confirm.
     #[error("the connection does not wait for a confirmation")]
     NothingToConfirm,
@@ -208,6 +214,11 @@ impl Connection {
         self.status == Status::Active && self.remote.as_ref().is_some_and(|remote| remote.state == Switch::Active)
     }
 
+    /// It was never active: nothing is kept for it. One that is re-keyed waits too, but what happens meanwhile is kept.
+    pub fn is_new(&self) -> bool {
+        self.status == Status::Pending && self.activated_at.is_none()
+    }
+
     /// This node decides conflicts (link.md, "Conflicts").
     pub fn decides(&self) -> bool {
         self.side == Side::Inviting
@@ -224,13 +235,19 @@ impl Connection {
         }
     }
 
-    /// The inviting admin has seen who accepted.
+    /// The admin who made the code has seen who accepted.
     pub fn confirmed(self, now: Time) -> Result<Self, Refused> {
         match self.awaiting {
-            Some(Awaiting::Confirmation) => Ok(self.activated(now)),
+            Some(Awaiting::Confirmation) if self.confirm => Ok(self.activated(now)),
+            Some(Awaiting::Confirmation) => Err(Refused::NotConfirmedThere),
             Some(Awaiting::Acceptance) => Err(Refused::NotAccepted),
             None => Err(Refused::NothingToConfirm),
         }
+    }
+
+    /// The other side's switch is on: what it had to confirm is confirmed.
+    pub fn confirmed_there(self, now: Time) -> Self {
+        if self.awaiting == Some(Awaiting::Confirmation) && !self.confirm { self.activated(now) } else { self }
     }
 
     /// Switches our side on.
@@ -249,7 +266,8 @@ impl Connection {
     fn check_joined(&self) -> Result<(), Refused> {
         match self.awaiting {
             Some(Awaiting::Acceptance) => Err(Refused::NotAccepted),
-            Some(Awaiting::Confirmation) => Err(Refused::NotConfirmed),
+            Some(Awaiting::Confirmation) if self.confirm => Err(Refused::NotConfirmed),
+            Some(Awaiting::Confirmation) => Err(Refused::NotConfirmedThere),
             None => Ok(()),
         }
     }

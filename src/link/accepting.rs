@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Inspected, Link, Refused,
-    call::Outgoing,
+    call::{Failure, Outgoing},
     code,
     exchange::begin_epoch,
     joining::{FEATURES, crate_version, proof, refused},
@@ -121,9 +121,7 @@ impl Link {
                     ahead,
                 })
                 .await
-                .map_err(|failure| {
-                    refused("peer_unreachable", format!("the inviting node was not reached: {}", failure.reason), None)
-                })?;
+                .map_err(|failure| not_reached(&read.claims.iss, failure))?;
             if reply.status == 200 || reply.status == 201 {
                 return serde_json::from_slice(&reply.body)
                     .map_err(|_| refused("peer_unreachable", "the inviting node's answer cannot be read", None));
@@ -163,9 +161,15 @@ impl Link {
             features: answered.features,
         });
         wanted.awaiting = waits.then_some(Awaiting::Confirmation);
+        wanted.confirm = false;
         wanted.paused = None;
-        wanted.status = if waits { Status::Pending } else { Status::Active };
-        if !waits {
+        // A repeated acceptance does not touch a switch that was put off since.
+        wanted.status = match wanted.status {
+            _ if waits => Status::Pending,
+            Status::Deactivated => Status::Deactivated,
+            Status::Pending | Status::Active => Status::Active,
+        };
+        if wanted.status == Status::Active {
             wanted.activated_at.get_or_insert(now);
         }
         let epoch = answered.epoch;
@@ -215,14 +219,50 @@ fn again(here: &Connection, read: &code::Read, tracker: &str, name: Option<Strin
     Ok(again)
 }
 
+/// No word of the inviting node came. What a stranger's host answered is told only as "not the node".
+fn not_reached(url: &str, failure: Failure) -> Refused {
+    match failure {
+        Failure { blocked: true, reason, .. } => {
+            refused("address_not_allowed", format!("this invitation leads to {url}: {reason}"), Some("code"))
+        }
+        Failure { status: Some(_), .. } => {
+            let detail = format!(
+                "what answers at {url} is not the node that made this invitation: it is down behind a proxy, has moved, or \
+                 something in between answers for it. Nothing was joined; try the same code again, or ask for a new one"
+            );
+            refused("not_a_node", detail, Some("code"))
+        }
+        Failure { reason, .. } => {
+            let detail = format!(
+                "the inviting node at {url} did not answer ({reason}). Nothing was joined here; try the same code again once it \
+                 can be reached from this machine, or set the proxy in [network]"
+            );
+            refused("peer_unreachable", detail, None)
+        }
+    }
+}
+
+/// Longest text of another node that is shown.
+const SHOWN: usize = 300;
+
 fn join_refused(refusal: &super::protocol::RefusalHeard) -> Refused {
-    let said = if refusal.detail.is_empty() { &refusal.title } else { &refusal.detail };
-    let code = match refusal.code.as_str() {
-        "already_accepted" => "already_accepted",
-        "invitation_expired" => "invitation_expired",
-        "invitation_revoked" => "invitation_revoked",
-        "invitation_unknown" => "invitation_unknown",
-        _ => "cannot_join",
+    let (code, detail) = match refusal.code.as_str() {
+        "already_accepted" => ("already_accepted", "another node accepted this invitation before; ask for a new one".to_owned()),
+        "invitation_expired" => ("invitation_expired", "this invitation has expired; ask for a new one".to_owned()),
+        "invitation_revoked" => {
+            ("invitation_revoked", "this invitation was revoked, or a newer one took its place; ask for a new one".to_owned())
+        }
+        "invitation_unknown" => (
+            "invitation_unknown",
+            "the inviting node does not know this invitation: its connection was deleted, or the node was set back; ask for a \
+             new one"
+                .to_owned(),
+        ),
+        code => {
+            let said = if refusal.detail.is_empty() { &refusal.title } else { &refusal.detail };
+            let said: String = format!("{code}: {said}").chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+            ("cannot_join", format!("the inviting node refused: {said}"))
+        }
     };
-    refused(code, format!("the inviting node refused: {said}"), Some("code"))
+    refused(code, detail, Some("code"))
 }

@@ -52,6 +52,8 @@ pub(super) struct Failure {
     pub(super) reason: String,
     /// Status of an answer that nobody vouched for.
     pub(super) status: Option<u16>,
+    /// The address may not be called: nothing left this machine.
+    pub(super) blocked: bool,
 }
 
 impl Link {
@@ -70,7 +72,8 @@ impl Link {
             bh: body_hash(&call.body),
         };
         let url = join(call.base, &claims.path).ok_or_else(|| failure("the other node's address cannot be read", None))?;
-        vet(&url, &self.parts.guard).await.map_err(|blocked| failure(&blocked.to_string(), None))?;
+        let allowed = vet(&url, &self.parts.guard).await;
+        allowed.map_err(|blocked| Failure { reason: blocked.to_string(), status: None, blocked: true })?;
         let mut request = self
             .parts
             .http
@@ -125,7 +128,7 @@ pub(super) async fn read(mut answer: reqwest::Response, most: usize) -> Result<B
 }
 
 fn failure(reason: &str, status: Option<u16>) -> Failure {
-    Failure { reason: reason.to_owned(), status }
+    Failure { reason: reason.to_owned(), status, blocked: false }
 }
 
 /// An error with its causes; the address is left out, a connection shows it anyway.

@@ -33,7 +33,7 @@ fn invalid(detail: &str) -> Refused {
 
 /// Reads a code as a person pasted it: line breaks and spaces inside are forgiven.
 pub fn read(text: &str, now: Time) -> Result<Read, Refused> {
-    let code = text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let code = text.chars().filter(|c| !c.is_whitespace()).take(MOST + 1).collect::<String>();
     if code.len() > MOST {
         return Err(invalid("this is too long for an invitation code"));
     }
@@ -48,10 +48,13 @@ pub fn read(text: &str, now: Time) -> Result<Read, Refused> {
             version.v
         )));
     }
-    let claims: CodeClaims = peek(&code).ok_or_else(|| invalid("this is not an invitation code: members are missing"))?;
-    let key = PublicKey::parse(&claims.key).ok_or_else(|| invalid("this code names no readable key"))?;
     let claims: CodeClaims =
-        key.verify(&code, None).ok_or_else(|| invalid("this code was altered on its way: its signature does not fit"))?;
+        peek(&code).ok_or_else(|| invalid("this is not an invitation code: members are missing; copy the whole of it"))?;
+    let key =
+        PublicKey::parse(&claims.key).ok_or_else(|| invalid("this code names no readable key; copy the whole of it again"))?;
+    let claims: CodeClaims = key
+        .verify(&code, None)
+        .ok_or_else(|| invalid("this code was altered on its way: its signature does not fit; copy the whole of it again"))?;
     if now >= Time::from_seconds(claims.exp) {
         let detail = format!("this invitation expired at {}; ask for a new one", Time::from_seconds(claims.exp));
         return Err(Refused { code: "invitation_expired", detail, field: Some("code") });

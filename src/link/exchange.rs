@@ -205,9 +205,8 @@ async fn remember_peer(tx: &mut dyn Tx, mut connection: Connection, heard: &Hear
     }
     remote.state = heard.state;
     remote.last_seen_at = Some(now);
-    let waits_there = connection.awaiting == Some(Awaiting::Confirmation) && !connection.confirm;
-    if waits_there && heard.state == Switch::Active && connection.side == crate::domain::ids::Side::Accepting {
-        connection = connection.confirmed(now).map_err(|error| StoreError::Broken(error.to_string()))?;
+    if heard.state == Switch::Active {
+        connection = connection.confirmed_there(now);
     }
     if gone && switched {
         trouble::gone(tx, &mut connection, now).await?;

@@ -114,8 +114,22 @@ impl Link {
     /// Withdraws the open code of a connection.
     pub async fn revoke(&self, connection: ConnectionId) -> Result<(), Refused> {
         let now = self.parts.clock.now();
-        self.parts.store.write("link.revoke", move |tx| Box::pin(async move { withdraw(tx, connection, now).await })).await?;
-        Ok(())
+        let revoke = self.parts.store.write("link.revoke", move |tx| {
+            Box::pin(async move {
+                withdraw(tx, connection, now).await?;
+                Ok(tx.newest_invitation(connection).await?.map(|newest| newest.state))
+            })
+        });
+        match revoke.await? {
+            Some(State::Accepted { at, .. }) => Err(refused(
+                "invalid_state",
+                format!(
+                    "the invitation was accepted at {at} and opens nothing any more; to part from the other side, deactivate or delete the connection"
+                ),
+                None,
+            )),
+            Some(State::Open | State::Revoked { .. }) | None => Ok(()),
+        }
     }
 
     /// Answers an acceptance.
@@ -244,6 +258,7 @@ async fn join(
         connection.remote = Some(remote);
         connection.status = Status::Pending;
         connection.awaiting = Some(Awaiting::Confirmation);
+        connection.confirm = true;
         let epoch = on_wire(tx.link_state(connection.id).await?.epoch) + 1;
         begin_epoch(tx, connection.id, epoch, false, now).await?;
     } else {

@@ -132,6 +132,9 @@ pub struct Destination {
     pub version: Option<String>,
     /// Modes it offers, where it is one.
     pub modes: Vec<Mode>,
+    /// It is this node.
+    #[serde(skip)]
+    pub is_self: bool,
 }
 
 /// The link's handle.
@@ -189,8 +192,13 @@ impl Link {
         }
         let found = self.discover(address).await;
         Ok(match found {
-            Some(found) => Destination { is_node: true, version: Some(found.version), modes: found.modes },
-            None => Destination { is_node: false, version: None, modes: Vec::new() },
+            Some(found) => Destination {
+                is_node: true,
+                version: Some(found.version),
+                modes: found.modes,
+                is_self: found.fingerprint == self.fingerprint(),
+            },
+            None => Destination { is_node: false, version: None, modes: Vec::new(), is_self: false },
         })
     }
 

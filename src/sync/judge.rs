@@ -20,7 +20,7 @@ use crate::{
     clock::Time,
     domain::{
         change::{Change, NewChange, Source},
-        connection::{Connection, Status as ConnectionStatus},
+        connection::Connection,
         history::{Direction, HistoryLine, Outcome},
         ids::{ConnectionId, TwinId},
         replica::{self, Fields},
@@ -168,11 +168,11 @@ fn triage(worker: &Worker, known: &Known, entity_type: &str, changes: &[Change],
     let asked = changes.iter().any(|change| change.change.connection.is_some());
     let starters = known.triggers.iter().filter(|trigger| {
         !twins.iter().any(|twin| twin.connection_id == trigger.connection_id)
-            && known.connections.get(&trigger.connection_id).is_some_and(|one| one.status != ConnectionStatus::Pending)
+            && known.connections.get(&trigger.connection_id).is_some_and(|one| !one.is_new())
     });
     let could_start = starters.count() > 0;
     if twins.is_empty() && !asked && !could_start {
-        return Triage::End(Outcome::Skipped, format!("no connection syncs {entity_type} records of this tracker"));
+        return Triage::End(Outcome::Skipped, nobody_syncs(known, entity_type));
     }
     if twins.is_empty() && !known.creates.is_empty() && !asked {
         return Triage::Later(worker.parts.clock.now().plus(OWN_CREATE));
@@ -194,6 +194,17 @@ fn triage(worker: &Worker, known: &Known, entity_type: &str, changes: &[Change],
 /// Whether a look brought the whole record as a deleted one: nothing is left to ask.
 fn saw_deleted(change: &NewChange) -> bool {
     change.source == Source::Look && change.content.as_ref().is_some_and(|content| content.deleted && content.whole)
+}
+
+/// Why no connection takes a record: "where is my case?" is answered with what to do.
+fn nobody_syncs(known: &Known, entity_type: &str) -> String {
+    let pending = known.triggers.iter().find_map(|trigger| known.connections.get(&trigger.connection_id));
+    match pending {
+        Some(connection) => {
+            format!("the connection `{}` is pending: nothing flows before the other side has joined", connection.name)
+        }
+        None => format!("no connection syncs {entity_type} records of this tracker: none has an enabled trigger for them"),
+    }
 }
 
 /// Whether a notice shows a state of the record that we have read.
@@ -285,7 +296,7 @@ async fn matching(
     let mut matching: BTreeMap<ConnectionId, Vec<String>> = BTreeMap::new();
     for trigger in &known.triggers {
         let Some(connection) = known.connections.get(&trigger.connection_id) else { continue };
-        if connection.status == ConnectionStatus::Pending {
+        if connection.is_new() {
             continue;
         }
         let candidates: Vec<Entity> = cases

@@ -13,7 +13,7 @@ use crate::{
     clock::Time,
     domain::{
         change::Change,
-        connection::{Connection, Status as ConnectionStatus},
+        connection::Connection,
         error::{ErrorRecord, Scope},
         event::{Body, Sync},
         history::{FieldChange, Outcome},
@@ -146,7 +146,7 @@ async fn speak(
             reason,
         )
     };
-    if connection.status == ConnectionStatus::Pending {
+    if connection.is_new() {
         done.history = lines(Outcome::Skipped, Some("the connection is pending".to_owned()));
         return done;
     }

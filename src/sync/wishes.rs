@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         change::{NewChange, Source},
-        connection::{Connection, Status as ConnectionStatus},
+        connection::Connection,
         error::{ErrorRecord, Scope},
         event::{Body, RemoteRef, Start},
         history::{Direction, Outcome},
@@ -248,7 +248,7 @@ impl Engine {
 
     async fn joined(&self, id: ConnectionId) -> Result<(Connection, Worker), Refused> {
         let (connection, worker) = self.connection(id).await?;
-        if connection.status == ConnectionStatus::Pending {
+        if connection.is_new() {
             return Err(Refused::State(
                 "the connection is pending: nothing can be synced before the other side has joined".to_owned(),
             ));

@@ -217,7 +217,10 @@ async fn check_node(node: &Node, field: &'static str, typed: &str) -> Result<(),
         .check_destination(&url)
         .await
         .map_err(Problem::from)
-        .map_err(|problem| if problem.errors.is_empty() { problem.at(field) } else { problem })?;
+        .map_err(|problem| Problem { errors: Vec::new(), ..problem }.at(field))?;
+    if found.is_self {
+        return Err(Problem::field(field, "leads to this node itself; a connection joins two nodes"));
+    }
     if found.is_node {
         return Ok(());
     }

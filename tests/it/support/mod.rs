@@ -5,7 +5,9 @@
 //! [`process::Process`].
 #![allow(dead_code, reason = "a helper stays while its room is being built")]
 
+pub mod pair;
 pub mod process;
+pub mod wire;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,0 +1,3 @@
+//! How two nodes become partners, stay so, and part.
+
+mod invitations;
