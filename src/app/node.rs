@@ -108,12 +108,12 @@ impl Node {
             lifecycle: lifecycle.clone(),
             metrics: Arc::new(Metrics::default()),
         };
+        notify::start(config, &store, &clock, &lifecycle).await?;
         let doors = door::Node::open(parts, &config.node, &config.api).await?;
         let doors = server::bind(&config.node, config.role.listen(), &doors)?;
         engine.start();
         trackers::warm_up(&for_login, &clock, &lifecycle);
         link.start();
-        notify::start(config, &store, &clock, &lifecycle)?;
         Ok(Self { addresses: doors.addrs, store, engine, link, trackers: known, lifecycle })
     }
 

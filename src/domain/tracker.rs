@@ -325,6 +325,8 @@ pub trait Tracker: Send + Sync {
         filter: &str,
         entities: &[&Entity],
     ) -> Result<Vec<bool>, TrackerError>;
+    /// How many records there are that match; `None` where the tracker cannot be asked.
+    async fn count(&self, caller: Caller, entity_type: &str, filter: &str) -> Result<Option<u64>, TrackerError>;
     /// Checks a filter at saving time; the tracker's own words where it refuses.
     async fn check_filter(&self, entity_type: &str, filter: &str) -> Result<(), TrackerError>;
     /// Makes writes, each on its own: one that fails does not spoil its neighbours.

@@ -75,6 +75,16 @@ impl Salesforce {
         Ok(keys.iter().map(|key| ids::complete(key).is_some_and(|key| matching.contains(&key))).collect())
     }
 
+    /// See [`crate::domain::tracker::Tracker::count`]. One call, however many there are.
+    pub(super) async fn count_matching(&self, caller: Caller, entity_type: &str, filter: &str) -> Result<u64, TrackerError> {
+        let filter = filter.trim();
+        check_form(entity_type, filter)?;
+        let condition = if filter.is_empty() { String::new() } else { format!(" WHERE ({filter})") };
+        let soql = format!("SELECT COUNT() FROM {entity_type}{condition}");
+        let answer = self.rest.call(caller, Call::get("/query").query("q", &soql)).await?.json()?;
+        Ok(answer.get("totalSize").and_then(Value::as_u64).unwrap_or_default())
+    }
+
     /// See [`crate::domain::tracker::Tracker::check_filter`].
     pub(super) async fn try_filter(&self, entity_type: &str, filter: &str) -> Result<(), TrackerError> {
         let filter = filter.trim();

@@ -227,6 +227,10 @@ impl Tracker for Salesforce {
         self.match_records(caller, entity_type, filter, entities).await
     }
 
+    async fn count(&self, caller: Caller, entity_type: &str, filter: &str) -> Result<Option<u64>, TrackerError> {
+        self.count_matching(caller, entity_type, filter).await.map(Some)
+    }
+
     async fn check_filter(&self, entity_type: &str, filter: &str) -> Result<(), TrackerError> {
         self.try_filter(entity_type, filter).await
     }

@@ -87,11 +87,13 @@ fn take(folded: &mut Folded, event: Event) {
         Body::Result(result) => folded.results.push(result),
         Body::Link { local, remote, start } => {
             folded.link = Some((local, remote, start));
+            folded.correlation = event.correlation.or(folded.correlation);
             folded.seen = event.seen;
             folded.stopped = false;
         }
         Body::Deleted { .. } => {
             folded.deleted = true;
+            folded.correlation = event.correlation.or(folded.correlation);
             folded.seen = event.seen;
         }
         Body::Stop {} => folded.stopped = true,

@@ -6,7 +6,7 @@ use crate::{
     clock::{Clock, Time},
     domain::{
         error::{ErrorRecord, Scope},
-        history::{HistoryLine, Outcome},
+        history::{Direction, HistoryLine, Outcome},
         ids::{ConnectionId, ErrorId, TwinId},
         rule::RuleError,
         tracker::{Retry, TrackerError},
@@ -134,6 +134,7 @@ impl Settle {
     /// Stores it all.
     pub(super) async fn commit(self, store: &Store, clock: &dyn Clock, name: &'static str) -> Result<(), StoreError> {
         let now = clock.now();
+        let told = self.history.clone();
         let parks: Vec<(Park, ErrorId, Duration)> =
             self.parks.iter().map(|park| (park.clone(), ErrorId(clock.id()), PARKED.pause(1, clock))).collect();
         store
@@ -172,7 +173,21 @@ impl Settle {
                     Ok(())
                 })
             })
-            .await
+            .await?;
+        told.iter().for_each(log);
+        Ok(())
+    }
+}
+
+/// One line per end, with the id that follows the change through both nodes; what changed stands in the history.
+fn log(line: &HistoryLine) {
+    let (Some(correlation), outcome) = (line.correlation, line.outcome.as_str()) else { return };
+    let (tracker, took_ms) = (&line.tracker, line.took_ms);
+    let connection = line.connection_id.map(tracing::field::display);
+    let twin = line.twin_id.map(tracing::field::display);
+    match line.direction {
+        Direction::Out => tracing::debug!(%correlation, tracker, connection, twin, outcome, took_ms, "a change ended"),
+        Direction::In => tracing::debug!(%correlation, tracker, connection, twin, outcome, took_ms, "an event ended"),
     }
 }
 
@@ -231,7 +246,7 @@ async fn store_park(tx: &mut dyn Tx, park: Park, id: ErrorId, pause: Duration, n
 }
 
 /// A line of a twin's story.
-pub(super) fn line(twin: &Twin, at: Time, direction: crate::domain::history::Direction, outcome: Outcome) -> HistoryLine {
+pub(super) fn line(twin: &Twin, at: Time, direction: Direction, outcome: Outcome) -> HistoryLine {
     let (entity_type, key) =
         twin.local.as_ref().map_or_else(Default::default, |local| (local.entity_type.clone(), local.key.clone()));
     HistoryLine {

@@ -37,7 +37,7 @@ pub const BASE: &str = "/api/v1";
         connections::activate, connections::deactivate, connections::confirm,
         invitations::invite, invitations::revoke, invitations::inspect, invitations::accept,
         node::rules,
-        triggers::list, triggers::create, triggers::get, triggers::patch, triggers::delete,
+        triggers::list, triggers::create, triggers::count, triggers::get, triggers::patch, triggers::delete,
         twins::sync_now, twins::link, twins::list, twins::get, twins::history, twins::stop,
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
         trackers::describe, trackers::entity,
@@ -110,6 +110,8 @@ fn syncing(config: &mut web::ServiceConfig) {
     config
         .service(resource("/connections/{id}/rules").route(get().to(node::rules)))
         .service(resource("/connections/{id}/triggers").route(get().to(triggers::list)).route(post().to(triggers::create)))
+        // Before the pattern below, which would take `count` for an id.
+        .service(resource("/connections/{id}/triggers/count").route(post().to(triggers::count)))
         .service(
             resource("/connections/{id}/triggers/{trigger}")
                 .route(get().to(triggers::get))

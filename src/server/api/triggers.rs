@@ -1,7 +1,7 @@
 //! Triggers: what starts a sync.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -14,10 +14,15 @@ use crate::{
         connection::{Connection, Mode},
         ids::{ConnectionId, TriggerId},
         token::Scope,
+        tracker::{Caller as Asker, Entity, Tracker},
         trigger::Trigger,
+        twin,
     },
-    server::kit::{Body, Caller, Node, Problem, query},
-    store::Notice,
+    server::kit::{Body, Caller, Code, Node, Problem, query},
+    store::{
+        Notice,
+        rows::{Page, TwinFilter},
+    },
 };
 
 /// Longest filter.
@@ -91,6 +96,81 @@ pub async fn create(
     Ok(HttpResponse::Created().json(TriggerBody::from(trigger)))
 }
 
+/// What a trigger would start.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CountQuestion {
+    /// By the tracker's name, such as `Case`.
+    entity_type: String,
+    /// In the tracker's own query language; empty matches all.
+    #[serde(default)]
+    filter: String,
+}
+
+/// How much a trigger would start.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Counted {
+    /// Records that match.
+    pub matching: u64,
+    /// Of these, records under sync on this connection.
+    pub already_synced: u64,
+}
+
+/// Counts what matches, before it is synced: one call for the number, and few for those under sync.
+#[utoipa::path(post, path = "/connections/{id}/triggers/count", tag = "triggers", params(("id" = String, Path)),
+    request_body = CountQuestion, responses((status = 200, body = Counted)))]
+pub async fn count(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Operate)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let asked: CountQuestion = body.json()?;
+    let (entity_type, filter) = (asked.entity_type.trim(), asked.filter.trim());
+    let tracker = check_filter(&node, &connection, entity_type, filter).await?;
+    let Some(matching) = tracker.count(Asker::Person, entity_type, filter).await? else {
+        return Err(Problem::new(
+            Code::State,
+            "This tracker tells of its records one by one and cannot be asked how many match. The filter itself is good.",
+        ));
+    };
+    let already_synced = synced(&node, &connection, tracker, entity_type, filter).await?;
+    Ok(HttpResponse::Ok().json(Counted { matching, already_synced }))
+}
+
+async fn synced(
+    node: &Node,
+    connection: &Connection,
+    tracker: &dyn Tracker,
+    entity_type: &str,
+    filter: &str,
+) -> Result<u64, Problem> {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let wanted =
+            TwinFilter { connection_id: Some(connection.id), entity_type: Some(entity_type.to_owned()), ..TwinFilter::default() };
+        let page = Page { after, limit: 500 };
+        let part =
+            node.store.read("api.trigger.synced", move |tx| Box::pin(async move { tx.list_twins(&wanted, &page).await })).await?;
+        let records: Vec<Entity> = part
+            .items
+            .into_iter()
+            .filter(|twin| twin.status != twin::Status::Stopped)
+            .filter_map(|twin| twin.local)
+            .map(|local| Entity { entity_type: local.entity_type, key: local.key, ..Entity::default() })
+            .collect();
+        let asked: Vec<&Entity> = records.iter().collect();
+        let matches = tracker.matches(Asker::Person, entity_type, filter, &asked).await?;
+        count += matches.into_iter().filter(|matches| *matches).count() as u64;
+        after = part.next;
+        if after.is_none() {
+            return Ok(count);
+        }
+    }
+}
+
 /// Shows one trigger.
 #[utoipa::path(get, path = "/connections/{id}/triggers/{trigger}", tag = "triggers",
     params(("id" = String, Path), ("trigger" = String, Path)), responses((status = 200, body = TriggerBody)))]
@@ -162,23 +242,30 @@ async fn find(node: &Node, caller: &Caller, (id, trigger): (ConnectionId, Trigge
 }
 
 async fn check(node: &Node, connection: &Connection, trigger: &Trigger) -> Result<(), Problem> {
-    query::all([
-        query::text("entity_type", &trigger.entity_type, 1, NAME),
-        query::text("filter", &trigger.filter, 0, FILTER),
-        query::text("notes", &trigger.notes, 0, TEXT),
-    ])?;
+    query::text("notes", &trigger.notes, 0, TEXT)?;
+    check_filter(node, connection, &trigger.entity_type, &trigger.filter).await.map(|_| ())
+}
+
+/// The tracker, once it has taken the filter.
+async fn check_filter<'n>(
+    node: &'n Node,
+    connection: &Connection,
+    entity_type: &str,
+    filter: &str,
+) -> Result<&'n dyn Tracker, Problem> {
+    query::all([query::text("entity_type", entity_type, 1, NAME), query::text("filter", filter, 0, FILTER)])?;
     let Some(tracker) = node.trackers.get(&connection.tracker) else {
         return Err(Problem::not_found("tracker any more in this node's configuration"));
     };
     let only = tracker.default_entity_type();
-    if connection.mode == Mode::Basic && trigger.entity_type != only {
+    if connection.mode == Mode::Basic && entity_type != only {
         return Err(Problem::field(
             "entity_type",
             format!("a connection in basic mode syncs `{only}` only; script mode syncs others"),
         ));
     }
-    match tracker.check_filter(&trigger.entity_type, &trigger.filter).await {
-        Ok(()) => Ok(()),
+    match tracker.check_filter(entity_type, filter).await {
+        Ok(()) => Ok(&**tracker),
         Err(error) if error.concerns_all() => Err(error.into()),
         Err(error) => Err(Problem::field("filter", format!("{}: {}", error.title, error.detail))),
     }

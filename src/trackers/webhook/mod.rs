@@ -325,6 +325,11 @@ impl Tracker for Webhook {
         Ok(matching)
     }
 
+    async fn count(&self, _: Caller, _: &str, _: &str) -> Result<Option<u64>, TrackerError> {
+        // It tells of its records one by one; there is no list to ask for.
+        Ok(None)
+    }
+
     async fn check_filter(&self, entity_type: &str, filter: &str) -> Result<(), TrackerError> {
         if filter.trim().is_empty() {
             return Ok(());

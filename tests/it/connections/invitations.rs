@@ -10,10 +10,10 @@ use wicketgate::{
 };
 
 use crate::support::{
-    Answer, Settings, TestNode, World, free_address,
+    Answer, HOOK_SECRET, Settings, TestNode, World, free_address,
     pair::{ALLOW, Pair, acceptance, bare, code_of, members, text, wanted},
-    provider, until_said,
-    wire::Line,
+    provider, until, until_said,
+    wire::{Line, Listening, Receiver},
 };
 
 const CONNECTION: &str = "id name status kind mode tracker local_short_name remote_short_name description created_at \
@@ -409,4 +409,48 @@ async fn a_confirmation_is_waited_for_before_anything_flows() {
     world.new_case(json!({"Subject": "In time"}));
     world.issue_with("In time").await;
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acceptance_is_announced() {
+    let receiver = Receiver::start().await;
+    let notify = format!("{ALLOW}[notify]\nurl = \"{}\"\nsecret = \"{HOOK_SECRET}\"\n", receiver.url);
+    let mut pair = Pair::with(Role::Private, &notify, ALLOW).await;
+    let made = pair.public.post("/connections", wanted(json!({"confirm": true}))).await;
+    // A restart in between makes no difference.
+    pair.public.stop().await;
+    pair.public.start().await;
+    let mut stream = Listening::as_admin(&pair.public).await;
+    accept(&pair.private, code_of(&made)).await.good();
+    let told = stream.event("connection", |one| one["awaiting"] == "confirmation").await;
+    members(&told, CONNECTION);
+    until("the notice", || !receiver.of("connection.accepted").is_empty()).await;
+    let notice = receiver.of("connection.accepted").remove(0);
+    let fingerprint = pair.private.get("/status").await["key_fingerprint"].clone();
+    for (name, value) in [
+        ("id", &made["id"]),
+        ("remote", &json!("private")),
+        ("key_fingerprint", &fingerprint),
+        ("awaiting", &json!("confirmation")),
+    ] {
+        assert_eq!(&notice["data"][name], value, "{name}");
+    }
+    let path = format!("/connections/{}", text(&made["id"]));
+    pair.public.post(&format!("{path}/confirm"), json!({})).await;
+    stream.event("connection", |one| one["status"] == "active").await;
+    // A re-key is an acceptance too.
+    let code = pair.public.post(&format!("{path}/invitation"), json!({})).await;
+    let mut heir = pair.third("heir", Role::Private).await;
+    accept(&heir, &text(&code["code"])).await.good();
+    until("the second notice", || receiver.of("connection.accepted").len() == 2).await;
+    assert_eq!(receiver.of("connection.accepted")[1]["data"]["remote"], "heir");
+    let audit = pair.public.get("/audit").await;
+    let actions: Vec<&str> =
+        audit["items"].as_array().expect("a list").iter().filter_map(|line| line["action"].as_str()).collect();
+    assert_eq!(
+        &actions[..5],
+        ["connection.rekeyed", "invitation.create", "connection.confirm", "connection.accepted", "connection.create"]
+    );
+    heir.stop().await;
+    pair.stop().await;
 }

@@ -1,3 +1,6 @@
 //! How two nodes become partners, stay so, and part.
 
 mod invitations;
+mod public;
+mod rekey;
+mod switches;
