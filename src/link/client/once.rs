@@ -172,6 +172,8 @@ impl Dialler {
             "epoch" => self.lower_epoch(refusal.present.unwrap_or(0)).await,
             "too_large" => self.too_large(from, sent, size).await,
             "connection_gone" => self.gone().await,
+            // Whoever has just accepted may not have written it down yet: soon again, then more and more seldom.
+            "unknown_connection" => Err(Stop::Failed(words(&refusal))),
             _ => {
                 let pause = Duration::from_secs(60);
                 Err(Stop::Pause { reason: words(&refusal), pause, shown: true })
