@@ -153,7 +153,12 @@ impl Link {
             node: answered.node,
             url: Some(read.claims.iss.clone()),
             tracker_kind: read.claims.connection.tracker_kind.clone(),
-            state: before.map_or(if waits { Switch::Deactivated } else { Switch::Active }, |before| before.state),
+            state: match before {
+                // It is pending there.
+                _ if waits => Switch::Deactivated,
+                Some(before) => before.state,
+                None => Switch::Active,
+            },
             last_seen_at: Some(now),
             key: read.key.text(),
             key_fingerprint: read.key.fingerprint().to_owned(),

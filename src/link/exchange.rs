@@ -200,7 +200,8 @@ async fn remember_peer(tx: &mut dyn Tx, mut connection: Connection, heard: &Hear
     let switched = remote.state != heard.state;
     let seen = remote.last_seen_at.is_none_or(|at| now.since(at) >= SEEN_EVERY);
     let gone = heard.state == Switch::Gone;
-    if !switched && !seen && (gone || connection.paused.is_none()) {
+    let confirms = connection.awaiting == Some(Awaiting::Confirmation) && heard.state == Switch::Active;
+    if !switched && !seen && !confirms && (gone || connection.paused.is_none()) {
         return Ok(connection);
     }
     remote.state = heard.state;
