@@ -18,6 +18,7 @@ use crate::{
     },
     server::kit::{Body, Caller, Node, Problem, query},
     store::rows::TwinFilter,
+    sync,
 };
 
 /// Longest key or address of a record.
@@ -118,7 +119,11 @@ pub async fn link(
     let NewLink { local, remote, start } = body.json()?;
     query::all([local.check("local."), remote.check("remote.")])?;
     let (local, remote) = ((local.entity_type.trim(), local.key.trim()), (remote.entity_type.trim(), remote.key.trim()));
-    let twin = node.engine.link_existing(connection.id, local, remote, start).await?;
+    let made = node.engine.link_existing(connection.id, local, remote, start).await;
+    let twin = made.map_err(|refused| match refused {
+        sync::Refused::Invalid { field: "key", message } => Problem::field("local.key", message),
+        other => other.into(),
+    })?;
     started(&node, &caller, twin, "twin.link").await
 }
 

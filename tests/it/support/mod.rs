@@ -390,3 +390,13 @@ pub async fn until_said<F: Future<Output = bool>>(what: &str, mut said: impl FnM
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Writes a pair of rules into a node's database, as publishing them will: only `mode = "script"` reads it.
+pub async fn put_rules(node: &TestNode, connection: &str, outgoing: &str, incoming: &str) {
+    use sqlx::ConnectOptions as _;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(node.dir.join("wicketgate.db")).busy_timeout(PATIENCE);
+    let mut line = options.connect().await.expect("the database");
+    let sql = "INSERT INTO rules (connection_id, outgoing, incoming, version) VALUES ($1, $2, $3, 1)
+        ON CONFLICT (connection_id) DO UPDATE SET outgoing = excluded.outgoing, incoming = excluded.incoming";
+    sqlx::query(sql).bind(connection).bind(outgoing).bind(incoming).execute(&mut line).await.expect("written");
+}

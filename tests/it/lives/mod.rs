@@ -1,0 +1,10 @@
+//! The lives of triggers, twins and errors on a joined pair, and who may see them.
+
+mod access;
+mod bad_input;
+mod correlation;
+mod linking;
+mod order;
+mod parking;
+mod stopping;
+mod triggers;
