@@ -135,16 +135,16 @@ async fn a_partners_token_sees_its_own_connection_and_nothing_else() {
     let ids = |list: &Value, member: &str| -> Vec<String> {
         list["items"].as_array().expect("a list").iter().map(|one| text(&one[member])).collect()
     };
-    assert_eq!(ids(&get("/connections").await.good(), "id"), [own.clone()]);
-    assert_eq!(ids(&get("/queue").await.good(), "connection_id"), [own.clone()]);
+    assert_eq!(ids(&get("/connections").await.good(), "id"), [own.as_str()]);
+    assert_eq!(ids(&get("/queue").await.good(), "connection_id"), [own.as_str()]);
     assert_eq!(get("/queue").await.good()["trackers"], json!([]));
     let status = get("/status").await.good();
     assert_eq!((status["connections"]["active"].as_u64(), status["parked"].as_u64()), (Some(1), Some(1)));
     let twins = get("/twins").await.good();
-    assert_eq!(ids(&twins, "connection_id"), [own.clone(), own.clone()]);
+    assert_eq!(ids(&twins, "connection_id"), [own.as_str(), own.as_str()]);
     assert_eq!(get(&format!("/twins?connection_id={other}")).await.good()["items"], json!([]));
     let errors = get("/errors").await.good();
-    assert_eq!(ids(&errors, "connection_id"), [own.clone()]);
+    assert_eq!(ids(&errors, "connection_id"), [own.as_str()]);
 
     let of_other = node.get(&format!("/twins?connection_id={other}")).await;
     let parked =

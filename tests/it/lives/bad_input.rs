@@ -5,7 +5,10 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use wicketgate::config::{Config, Role};
+use wicketgate::{
+    clock::{Clock as _, SystemClock},
+    config::{Config, Role},
+};
 
 use crate::support::{
     PATIENCE, Settings, TOKEN, TestNode, World, http,
@@ -185,7 +188,7 @@ async fn a_forged_webhook_is_not_taken() {
         (answer.status().as_u16(), text(&answer.json::<Value>().await.expect("a problem")["code"]))
     };
     assert_eq!(send(&[]).await, (401, "wrong_signature".to_owned()));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs().to_string();
+    let now = SystemClock.now().seconds().to_string();
     let forged = [
         ("webhook-id", "m1"),
         ("webhook-timestamp", now.as_str()),

@@ -47,7 +47,7 @@ async fn what_the_tracker_refuses_parks_its_twin_only() {
     assert!(text(&error["detail"]).contains("no customer called Stuck"), "the tracker's own words: {error}");
     assert!(!text(&error["title"]).is_empty() && !text(&error["advice"]).is_empty(), "{error}");
     assert!(error["attempts"].as_u64() >= Some(1), "{error}");
-    assert_eq!(errors(&world.private).await, [error.clone()]);
+    assert_eq!(errors(&world.private).await, std::slice::from_ref(error));
     assert_eq!(world.private.get(&format!("/errors/{}", text(&error["id"]))).await, *error);
     // The other side sees it beside its own.
     until_said("the far outcome", || async {
