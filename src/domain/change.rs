@@ -44,6 +44,9 @@ pub struct Content {
     /// Who saved last, if told (Salesforce: `LastModifiedById`).
     #[serde(default)]
     pub editor: Option<String>,
+    /// When these values were read, by the tracker's clock, where we read them ourselves (the light look).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<Time>,
 }
 
 /// A change to be stored.

@@ -13,7 +13,12 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{change::NewChange, ids::TwinId, replica::Fields, twin::PendingWrite};
+use super::{
+    change::{Content, NewChange},
+    ids::TwinId,
+    replica::Fields,
+    twin::PendingWrite,
+};
 use crate::clock::Time;
 
 /// Whose fault it is.
@@ -310,6 +315,19 @@ pub trait Tracker: Send + Sync {
     /// Whether this name of an editor, as a notice gives it, is our own user.
     fn is_us(&self, _editor: &str) -> bool {
         false
+    }
+    /// Whether a record of this type that we made shows the twin's id ([`Entity::mark`]).
+    fn marks(&self, _entity_type: &str) -> bool {
+        false
+    }
+    /// What to add to the tracker's times to get the node's, in milliseconds, as last heard.
+    fn clock_offset_ms(&self) -> i64 {
+        0
+    }
+    /// The record as a notice tells it, its values in the form that a read gives them; `None` where a notice of this
+    /// tracker says too little to stand in for a read.
+    async fn told(&self, _entity_type: &str, _content: &Content) -> Option<Entity> {
+        None
     }
     /// The entity type that is meant where an incoming rule chooses none.
     fn default_entity_type(&self) -> &'static str;

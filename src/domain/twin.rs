@@ -125,10 +125,14 @@ pub struct Memory {
     pub assigned: Fields,
     /// The other side's last event that is in effect here (its number in this epoch).
     pub seen: u64,
+    /// The epoch that `seen`, `undecided_since` and the twin's `peer_seen` belong to.
+    pub epoch: u64,
     /// When differences that are not sent yet were first seen, by replica field.
     pub first_seen: BTreeMap<String, Time>,
     /// Replica fields left alone until the deciding side speaks (we are not it).
     pub undecided: Vec<String>,
+    /// `seen` before the event that left the first of those open: for them, nothing after it was seen.
+    pub undecided_since: Option<u64>,
     /// Send even if nothing differs: the deciding side (we are it) owes its word on a conflict, or a person asked.
     pub owes_word: bool,
     /// Replica fields that the word is about.
@@ -192,4 +196,17 @@ pub struct Twin {
     pub last_synced_at: Option<Time>,
     /// See [`Memory`].
     pub memory: Memory,
+}
+
+impl Twin {
+    /// Numbers of another epoch than this say nothing any more.
+    pub fn enter(&mut self, epoch: u64) {
+        if self.memory.epoch != epoch {
+            self.memory.epoch = epoch;
+            self.memory.seen = 0;
+            self.memory.undecided.clear();
+            self.memory.undecided_since = None;
+            self.peer_seen = 0;
+        }
+    }
 }

@@ -26,6 +26,8 @@ use crate::{
 
 /// How far a look reaches back behind the last one.
 const OVERLAP: Duration = Duration::from_secs(120);
+/// Stamps have whole seconds, and so has what we know of the tracker's clock.
+const UNSURE: Duration = Duration::from_secs(2);
 /// Rows of one object in one look; it may be one page more.
 const MOST: usize = 2_000;
 /// Longest list of columns in a query's address.
@@ -69,12 +71,15 @@ impl Place {
         }
     }
 
-    /// Whether this row is new; then it is remembered.
-    fn take(&mut self, id: &str, stamp: Time) -> bool {
+    /// Whether this row is new in a look that began at `now`; then it is remembered, unless its second may not be over
+    /// yet: a later save of that second has the same stamp.
+    fn take(&mut self, id: &str, stamp: Time, now: Time) -> bool {
         if self.seen.get(id).is_some_and(|seen| *seen >= stamp) {
             return false;
         }
-        self.seen.insert(id.to_owned(), stamp);
+        if stamp < now.minus(UNSURE) {
+            self.seen.insert(id.to_owned(), stamp);
+        }
         true
     }
 
@@ -146,14 +151,14 @@ impl Salesforce {
             let Some(entity) = self.entity(entity_type, record) else { continue };
             let Some(stamp) = entity.stamp else { continue };
             last = Some((stamp, entity.key.clone()));
-            if place.take(&entity.key, stamp) {
+            if place.take(&entity.key, stamp, now) {
                 news.push(entity);
             }
         }
         if !whole {
             news = self.completed(entity_type, news).await?;
         }
-        changes.extend(news.into_iter().map(|entity| self.change(entity)));
+        changes.extend(news.into_iter().map(|entity| self.change(entity, now)));
         place.settle(now, last, rows.more);
         if !rows.more {
             self.look_at_deletes(entity_type, &mut place, now, changes).await?;
@@ -189,10 +194,10 @@ impl Salesforce {
             let id = record.get("id").and_then(Value::as_str).and_then(ids::complete);
             let at = record.get("deletedDate").and_then(Value::as_str).and_then(|text| text.parse::<Time>().ok());
             let Some(id) = id else { continue };
-            if place.take(&id, at.unwrap_or(now)) {
+            if place.take(&id, at.unwrap_or(now), now) {
                 let mut fields = Fields::new();
                 fields.insert("Id".to_owned(), Value::from(id.as_str()));
-                let content = Content { fields, whole: false, deleted: true, url: None, stamp: at, editor: None };
+                let content = Content { fields, whole: false, deleted: true, url: None, stamp: at, ..Content::default() };
                 changes.push(self.told(entity_type, id, content));
             }
         }
@@ -212,7 +217,7 @@ impl Salesforce {
     }
 
     /// One record of REST as an entity.
-    fn entity(&self, entity_type: &str, record: &Value) -> Option<Entity> {
+    pub(super) fn entity(&self, entity_type: &str, record: &Value) -> Option<Entity> {
         let login = self.rest.tokens.last();
         let shape = reading::Shape {
             entity_type,
@@ -223,10 +228,11 @@ impl Salesforce {
         reading::entity(&shape, record)
     }
 
-    fn change(&self, entity: Entity) -> NewChange {
+    fn change(&self, entity: Entity, read_at: Time) -> NewChange {
         let deleted = is_deleted(&entity);
         let editor = entity.fields.get("LastModifiedById").and_then(Value::as_str).map(str::to_owned);
-        let content = Content { whole: true, deleted, url: entity.url, stamp: entity.stamp, editor, fields: entity.fields };
+        let (url, stamp, fields) = (entity.url, entity.stamp, entity.fields);
+        let content = Content { whole: true, deleted, url, stamp, editor, fields, read_at: Some(read_at) };
         self.told(&entity.entity_type, entity.key, content)
     }
 
@@ -289,13 +295,21 @@ mod tests {
     #[test]
     fn the_overlap_brings_nothing_twice() {
         let mut place = Place::first(at(10_000));
-        assert!(place.take("a", at(9_990)));
+        assert!(place.take("a", at(9_990), at(10_000)));
         place.settle(at(10_000), Some((at(9_990), "a".into())), false);
-        assert!(!place.take("a", at(9_990)));
-        assert!(place.take("a", at(10_001)), "a newer stamp is news");
+        assert!(!place.take("a", at(9_990), at(10_005)));
+        assert!(place.take("a", at(10_001), at(10_005)), "a newer stamp is news");
         assert_eq!(place.since, at(10_000));
         place.settle(at(20_000), None, false);
         assert!(place.seen.is_empty(), "what the overlap cannot show again is forgotten");
+    }
+
+    #[test]
+    fn a_second_that_is_not_over_is_told_again() {
+        let mut place = Place::first(at(10_000));
+        assert!(place.take("a", at(10_000), at(10_001)));
+        assert!(place.take("a", at(10_000), at(10_300)), "another save of that second may have followed");
+        assert!(!place.take("a", at(10_000), at(10_600)));
     }
 
     #[test]
@@ -322,7 +336,7 @@ mod tests {
     #[test]
     fn a_cursor_survives_its_keeping() {
         let mut place = Place::first(at(10_000));
-        place.take("a", at(9_999));
+        place.take("a", at(9_990), at(10_000));
         let kept = serde_json::to_value(&place).expect("keeps");
         assert_eq!(serde_json::from_value::<Place>(kept).expect("reads"), place);
     }

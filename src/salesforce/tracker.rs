@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        change::{Content, NewChange},
+        change::Content,
         ids::TwinId,
         replica::Fields,
         tracker::{
@@ -95,19 +95,13 @@ impl Salesforce {
         self.rest.tokens.last().map(|login| login.user_id.clone())
     }
 
-    /// Gives the values of a message's changes the types that REST has, so that they compare equal with a read. Where
-    /// describe does not answer, the values are dropped: the record is then read.
-    pub async fn typed_changes(&self, changes: Vec<NewChange>) -> Vec<NewChange> {
-        let mut out = Vec::with_capacity(changes.len());
-        for mut change in changes {
-            let described = self.descriptions.get(&self.rest, Caller::Sync, &change.entity_type).await;
-            change.content = described.ok().zip(change.content).map(|(described, content)| Content {
-                fields: outbound::typed(&content.fields, &described.description),
-                ..content
-            });
-            out.push(change);
+    /// The values of a notice as REST would give them; `None` where describe does not answer.
+    async fn typed(&self, entity_type: &str, content: &Content) -> Option<Fields> {
+        if content.whole {
+            return Some(content.fields.clone());
         }
-        out
+        let described = self.descriptions.get(&self.rest, Caller::Sync, entity_type).await.ok()?;
+        Some(outbound::typed(&content.fields, &described.description))
     }
 
     /// What to add to Salesforce's times to get ours, in milliseconds.
@@ -203,6 +197,24 @@ impl Tracker for Salesforce {
             Some(id) => Ok(id),
             None => refuse(format!("`{}` is not the page of a record.", error::short(typed))),
         }
+    }
+
+    fn is_us(&self, editor: &str) -> bool {
+        self.user_id().is_some_and(|us| ids::same(editor, &us))
+    }
+
+    fn marks(&self, entity_type: &str) -> bool {
+        self.mark_field(entity_type).is_some()
+    }
+
+    fn clock_offset_ms(&self) -> i64 {
+        self.offset_ms()
+    }
+
+    async fn told(&self, entity_type: &str, content: &Content) -> Option<Entity> {
+        let fields = self.typed(entity_type, content).await?;
+        let told = self.entity(entity_type, &serde_json::Value::Object(fields))?;
+        Some(Entity { stamp: content.stamp, modified_at: told.modified_at.or(content.stamp), ..told })
     }
 
     fn default_entity_type(&self) -> &'static str {

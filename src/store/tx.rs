@@ -131,17 +131,19 @@ pub trait Tx: Send {
     async fn put_twin(&mut self, twin: &Twin) -> Got<()>;
     /// A page, newest change first.
     async fn list_twins(&mut self, filter: &TwinFilter, page: &Page) -> Got<Paged<Twin>>;
-    /// Ids of all twins of a connection that are not stopped.
+    /// Ids of all twins of a connection, stopped ones too.
     async fn twin_ids(&mut self, connection: ConnectionId) -> Got<Vec<TwinId>>;
-    /// Twins with a create under way (kept as `memory.pending_write` without a key) into this tracker and type.
-    async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<TwinId>>;
+    /// Twins with a create under way (kept as `memory.pending_write` without a key) into this tracker and type, and since
+    /// when.
+    async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<(TwinId, Time)>>;
     /// Entity types of records here that have twins or triggers on connections of this tracker.
     async fn synced_types(&mut self, tracker: &str) -> Got<Vec<String>>;
 
     // Outbox.
 
     /// Hands something over. A draft of the same twin and kind that has no number yet is replaced, except that a sync
-    /// keeps the union of `changed` with the earlier times, and the id of the one that waited. Wakes the connection.
+    /// keeps the union of `changed` with the earlier times, and the id of the one that waited. A sync takes back an end
+    /// (`stop`, `deleted`) of its twin that has no number yet. Wakes the connection.
     async fn put_draft(&mut self, draft: &Draft) -> Got<()>;
     /// The draft of this twin and kind that has no number yet.
     async fn draft(&mut self, connection: ConnectionId, twin: TwinId, kind: &str) -> Got<Option<Draft>>;

@@ -17,7 +17,7 @@ use futures_util::StreamExt as _;
 use super::{
     decide::{self, Decided, Item, Work},
     doubt,
-    fold::{fold, take_results},
+    fold::{Folded, fold, take_results},
     incoming::{Claimed, lease_keys},
     judge::Failure,
     outgoing::Worker,
@@ -28,13 +28,10 @@ use crate::{
     domain::{
         connection::Connection,
         ids::{ConnectionId, TwinId},
-        tracker::{Caller, Entity, Found, TrackerError, Write, WriteKind, Written},
-        twin::Twin,
+        tracker::{Caller, Entity, Found, Read, TrackerError, Write, WriteKind, Written},
+        twin::{Status, Twin},
     },
-    store::{
-        Lease, LeaseKey, StoreError,
-        rows::{Arrived, LinkState, Unseen},
-    },
+    store::{Lease, LeaseKey, StoreError, Tx, rows::LinkState},
 };
 
 /// Twins settled in one transaction.
@@ -120,7 +117,7 @@ async fn load(worker: &Worker, claimed: &[Claimed]) -> Result<Vec<Item>, StoreEr
         .read("events_known", move |tx| {
             Box::pin(async move {
                 let mut connections: BTreeMap<ConnectionId, Option<(Connection, LinkState)>> = BTreeMap::new();
-                let mut rows: Vec<Loaded> = Vec::new();
+                let mut rows: Vec<Item> = Vec::new();
                 for (connection_id, twin_id) in wanted {
                     if let std::collections::btree_map::Entry::Vacant(slot) = connections.entry(connection_id) {
                         let connection = tx.connection(connection_id).await?;
@@ -129,35 +126,64 @@ async fn load(worker: &Worker, claimed: &[Claimed]) -> Result<Vec<Item>, StoreEr
                     }
                     let Some((connection, link)) = connections.get(&connection_id).cloned().flatten() else { continue };
                     let events = tx.arrived(connection_id, twin_id).await?;
-                    let (mut twin, mut unseen, mut elsewhere) = (None, Vec::new(), false);
-                    if let Some(id) = twin_id {
-                        twin = tx.twin(connection_id, id).await?;
-                        match &twin {
-                            Some(known) => unseen = tx.unseen(connection_id, id, known.peer_seen.min(link.acked)).await?,
-                            None => elsewhere = tx.twin_by_id(id).await?.is_some(),
-                        }
+                    if events.is_empty() {
+                        continue;
                     }
-                    rows.push((connection, link, twin_id, twin, events, unseen, elsewhere));
+                    let mut twin = match twin_id {
+                        Some(id) => tx.twin(connection_id, id).await?,
+                        None => None,
+                    };
+                    if let Some(twin) = &mut twin {
+                        twin.enter(link.epoch);
+                    }
+                    let linked = twin.as_ref().is_some_and(|twin| twin.local.is_some() && twin.status != Status::Stopped);
+                    let folded = fold(&events, linked);
+                    let (mut unseen, mut elsewhere, mut rival) = (Vec::new(), false, None);
+                    match (twin_id, &twin) {
+                        (Some(id), Some(known)) => {
+                            unseen = tx.unseen(connection_id, id, known.peer_seen.min(link.acked)).await?;
+                        }
+                        (Some(id), None) => {
+                            elsewhere = tx.twin_by_id(id).await?.is_some();
+                            rival = rival_of(tx, connection_id, id, &folded).await?;
+                        }
+                        _ => {}
+                    }
+                    let (record, read_at, offset_ms) = (None, None, 0);
+                    rows.push(Item {
+                        connection,
+                        link,
+                        twin_id,
+                        twin,
+                        folded,
+                        unseen,
+                        elsewhere,
+                        rival,
+                        record,
+                        read_at,
+                        offset_ms,
+                    });
                 }
                 Ok(rows)
             })
         })
         .await?;
     let now = worker.parts.clock.now();
-    let items = rows.into_iter().filter(|row| !row.4.is_empty());
-    Ok(items
-        .map(|(connection, link, twin_id, twin, events, unseen, elsewhere)| {
-            let folded = fold(&events);
-            let mut twin = twin;
-            if let Some(twin) = &mut twin {
-                take_results(twin, &folded.results, now);
-            }
-            Item { connection, link, twin_id, twin, folded, unseen, elsewhere, record: None, read_at: None, offset_ms: 0 }
-        })
-        .collect())
+    let mut items = rows;
+    for item in &mut items {
+        if let Some(twin) = &mut item.twin {
+            take_results(twin, &item.folded.results, now);
+        }
+    }
+    Ok(items)
 }
 
-type Loaded = (Connection, LinkState, Option<TwinId>, Option<Twin>, Vec<Arrived>, Vec<Unseen>, bool);
+/// The twin that their record has already, where the events would start another.
+async fn rival_of(tx: &mut dyn Tx, connection: ConnectionId, id: TwinId, folded: &Folded) -> Result<Option<Twin>, StoreError> {
+    let Some(sync) = &folded.sync else { return Ok(None) };
+    let twins = tx.twins_of_remote(connection, &sync.entity_type, &sync.key).await?;
+    Ok(twins.into_iter().find(|twin| twin.id != id && twin.status != Status::Stopped))
+}
 
 /// Reads the records right before they are written.
 async fn read(worker: &Worker, mut items: Vec<Item>) -> Result<Vec<Item>, Failure> {
@@ -173,7 +199,12 @@ async fn read(worker: &Worker, mut items: Vec<Item>) -> Result<Vec<Item>, Failur
         for part in indexes.chunks(worker.tracker.traits().read_batch) {
             let keys: Vec<String> =
                 part.iter().filter_map(|index| Some(items[*index].twin.as_ref()?.local.as_ref()?.key.clone())).collect();
-            let read = worker.tracker.read(Caller::Sync, &entity_type, &keys).await?;
+            let read = match worker.tracker.read(Caller::Sync, &entity_type, &keys).await {
+                Ok(read) => read,
+                Err(error) if error.concerns_all() => return Err(error.into()),
+                // This type cannot be read: its twins are told so, the others go on.
+                Err(error) => Read { found: vec![Found::Failed(error); keys.len()], tracker_time: None, clock_offset_ms: 0 },
+            };
             for (index, found) in part.iter().zip(read.found) {
                 items[*index].record = Some(found);
                 items[*index].read_at = read.tracker_time;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     apply::entity_of,
-    ending::{finish, park, without_record},
+    ending::{finish, park, refuse, without_record},
     fold::{Folded, our_clock},
     judge::Failure,
     outgoing::Worker,
@@ -21,7 +21,7 @@ use crate::{
         connection::Connection,
         event::{Body, Sync},
         history::Outcome,
-        ids::{EntityRef, TwinId, WriteId, twin_id},
+        ids::{EntityRef, TwinId, WriteId, linked_twin_id, twin_id},
         replica::{self, Fields},
         rule::RuleInput,
         tracker::{Caller, Description, Entity, Found, WriteKind},
@@ -40,6 +40,8 @@ pub(super) struct Item {
     pub unseen: Vec<Unseen>,
     /// The twin belongs to another connection.
     pub elsewhere: bool,
+    /// Their record is under sync already, by this twin.
+    pub rival: Option<Twin>,
     pub record: Option<Found>,
     pub read_at: Option<Time>,
     pub offset_ms: i64,
@@ -84,7 +86,12 @@ pub(super) async fn first(worker: &Worker, mut item: Item) -> Result<Result<Item
     if let Some(trouble) = item.folded.bad.take() {
         return Ok(Err(Box::new(park(worker, twin, &item.folded, trouble))));
     }
-    if item.folded.stopped {
+    if let Some(rival) = &item.rival {
+        let ours =
+            rival.local.as_ref().map_or_else(String::new, |local| format!(" with our {} {}", local.entity_type, local.key));
+        return Ok(Err(Box::new(refuse(worker, twin, &item.folded, format!("their record is under sync already{ours}")))));
+    }
+    if item.folded.stopped && (item.folded.sync.is_none() || twin.local.is_none() || twin.status == Status::Stopped) {
         twin.status = Status::Stopped;
         twin.memory.stop_event = None;
         twin.memory.seen = item.folded.up_to;
@@ -103,13 +110,19 @@ pub(super) async fn first(worker: &Worker, mut item: Item) -> Result<Result<Item
     if twin.status == Status::Stopped && !starts_again(worker, &twin, &item).await? {
         return Ok(Err(Box::new(finish(worker, twin, &item.folded, Outcome::Skipped, Some("stopped".to_owned())))));
     }
-    if item.folded.link.is_some() && twin.local.is_none() {
+    if item.folded.link.is_some() && (twin.local.is_none() || twin.status == Status::Stopped) {
+        if twin.status == Status::Stopped {
+            // Linked again: what both records hold now is the new baseline.
+            twin.status = Status::Waiting;
+            twin.memory = Memory { seen: twin.memory.seen, epoch: twin.memory.epoch, ..Memory::default() };
+            twin.local = None;
+        }
         return Ok(Err(Box::new(super::links::heard(worker, &item, twin).await?)));
     }
     if let Some(sync) = &item.folded.sync {
         if twin.local.is_none() && came_from_here(worker, sync) {
             let reason = "the record came from this tracker: a second connection would make a circle".to_owned();
-            return Ok(Err(Box::new(finish(worker, twin, &item.folded, Outcome::Skipped, Some(reason)))));
+            return Ok(Err(Box::new(refuse(worker, twin, &item.folded, reason))));
         }
         hear(&mut twin, sync, &item.connection, item.link.set_back_here);
     }
@@ -125,6 +138,8 @@ fn hear(twin: &mut Twin, sync: &Sync, connection: &Connection, set_back_here: bo
         twin.status = Status::Waiting;
         twin.memory.deleted_there = false;
         twin.memory.stop_event = None;
+        // An update of before the stop, whose answer was lost, has nothing to say any more.
+        twin.memory.pending_write.take_if(|pending| pending.key.is_some());
     }
     if let Some(applied) = &sync.applied
         && (set_back_here || twin.memory.sent.is_none())
@@ -133,10 +148,18 @@ fn hear(twin: &mut Twin, sync: &Sync, connection: &Connection, set_back_here: bo
     }
     if let Some(ours) = &sync.remote
         && twin.local.is_none()
-        && twin_id(connection.id, connection.side, &ours.entity_type, &ours.key) == twin.id
     {
-        // The twin's id is made from our own key: it was ours before we were set back.
-        twin.local = Some(EntityRef { entity_type: ours.entity_type.clone(), key: ours.key.clone(), url: None });
+        // The twin's id is made from our own key, or, for a link, from both: it was ours before we were set back.
+        let (here, there) = ((ours.entity_type.as_str(), ours.key.as_str()), (sync.entity_type.as_str(), sync.key.as_str()));
+        let linked = if connection.decides() {
+            linked_twin_id(connection.id, here, there)
+        } else {
+            linked_twin_id(connection.id, there, here)
+        };
+        if linked == twin.id || twin_id(connection.id, connection.side, here.0, here.1) == twin.id {
+            twin.local = Some(EntityRef { entity_type: ours.entity_type.clone(), key: ours.key.clone(), url: None });
+            twin.memory.linked = linked == twin.id;
+        }
     }
 }
 
@@ -146,7 +169,7 @@ fn came_from_here(worker: &Worker, sync: &Sync) -> bool {
 
 /// Whether an event for a stopped twin was made after the stop was known there.
 async fn starts_again(worker: &Worker, twin: &Twin, item: &Item) -> Result<bool, Failure> {
-    if twin.memory.deleted_here || item.folded.sync.is_none() {
+    if twin.memory.deleted_here || item.folded.sync.is_none() && item.folded.link.is_none() {
         return Ok(false);
     }
     let Some(event) = twin.memory.stop_event else { return Ok(true) };
@@ -183,6 +206,10 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
     if twin.local.is_some() && entity_of(&twin, item.record.as_ref()).is_none() {
         return ended(without_record(worker, twin, &item));
     }
+    if twin.local.is_none() && item.folded.deleted {
+        let reason = Some("the other side's record was deleted before one was made here".to_owned());
+        return ended(finish(worker, twin, &item.folded, Outcome::Skipped, reason));
+    }
     if twin.local.is_none() && item.link.resyncing {
         let until = worker.parts.clock.now().plus(std::time::Duration::from_millis(500));
         return ended(Settle { resting: vec![(twin.connection_id, twin.id, until)], ..Settle::default() });
@@ -218,6 +245,7 @@ impl From<Trouble> for Stop {
 
 struct Choosing {
     weighed: Weighed,
+    first_seen: BTreeMap<String, Time>,
     chosen: Chosen,
     entity_type: String,
     before: Option<Entity>,
@@ -226,7 +254,7 @@ struct Choosing {
 
 async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity>) -> Result<Choosing, Stop> {
     let pair = view::rules(worker, &item.connection).await?;
-    let (weighed, wanted_type) = weigh(worker, item, twin, before.as_ref(), &pair.outgoing).await?;
+    let (weighed, first_seen) = weigh(worker, item, twin, before.as_ref(), &pair.outgoing).await;
     let description = describe(worker, before.as_ref().map(|entity| entity.entity_type.as_str())).await?;
     let run = |replica: Fields| {
         let input = RuleInput::Incoming {
@@ -250,7 +278,8 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
         (Some(fields), Some(_)) => Some(run(fields.clone()).await.map_err(|error| Trouble::rule("incoming", &error))?.assigned),
         _ => None,
     };
-    let entity_type = before.as_ref().map(|entity| entity.entity_type.clone()).or(output.entity_type).unwrap_or(wanted_type);
+    let entity_type = before.as_ref().map(|entity| entity.entity_type.clone()).or(output.entity_type);
+    let entity_type = entity_type.unwrap_or_else(|| worker.tracker.default_entity_type().to_owned());
     let mut assigned = output.assigned;
     let description = if before.is_none() {
         let mut with_defaults = worker.tracker.defaults(&entity_type);
@@ -267,7 +296,7 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
         description: &description,
     };
     let chosen = plan::incoming::choose(&twin.memory, choice).map_err(|missing| Stop::Park(not_listed(&missing)))?;
-    Ok(Choosing { weighed, chosen, entity_type, before, log: output.log })
+    Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log })
 }
 
 fn blank(worker: &Worker) -> crate::domain::rule::EntityView {
@@ -280,36 +309,30 @@ async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Descript
     worker.tracker.describe(Caller::Sync, entity_type).await.map_err(|error| Stop::Park(Trouble::from(&error)))
 }
 
-/// Step 1 of the plan, with what our record says now.
+/// Step 1 of the plan, with what our record says now; and when the differences that are still to be sent were first seen.
 async fn weigh(
     worker: &Worker,
     item: &Item,
     twin: &Twin,
     before: Option<&Entity>,
     outgoing: &str,
-) -> Result<(Weighed, String), Stop> {
-    let default_type = worker.tracker.default_entity_type().to_owned();
+) -> (Weighed, BTreeMap<String, Time>) {
+    let mut first_seen = twin.memory.first_seen.clone();
     let Some(sync) = &item.folded.sync else {
         let replica = twin.memory.received.clone().unwrap_or_default();
         let empty = Weighed { replica, before: None, conflicts: vec![], word: vec![], undecided: vec![], taken: vec![] };
-        return Ok((empty, default_type));
+        return (empty, first_seen);
     };
-    let now = worker.parts.clock.now();
-    let mut ours_changed: BTreeMap<String, Time> = BTreeMap::new();
-    for unseen in item.unseen.iter().filter(|unseen| unseen.n.is_none_or(|n| n > item.folded.seen)) {
-        if let Body::Sync(sent) = &unseen.body {
-            ours_changed.extend(sent.changed.iter().map(|(name, at)| (name.clone(), *at)));
-        }
-    }
+    let mut ours_changed = unheard(item);
     let mut ours_now = twin.memory.sent.clone().unwrap_or_default();
     if let Some(entity) = before
         && !replica::differences(&twin.memory.base, &entity.fields).is_empty()
         && let Some(fresh) = written::replica_of(worker, &item.connection, outgoing, &twin.memory, entity).await
     {
-        let at = entity.modified_at.map_or(now, |at| Time(at.0 + item.offset_ms));
-        let told = twin.memory.sent.clone();
-        for name in told.iter().flat_map(|sent| replica::differences(sent, &fresh)) {
-            ours_changed.insert(name, at);
+        let at = entity.modified_at.map_or_else(|| worker.parts.clock.now(), |at| Time(at.0 + item.offset_ms));
+        for name in twin.memory.sent.iter().flat_map(|sent| replica::differences(sent, &fresh)) {
+            let first = *first_seen.entry(name.clone()).or_insert(at);
+            ours_changed.insert(name, first);
         }
         ours_now = fresh;
     }
@@ -319,11 +342,27 @@ async fn weigh(
     let theirs = Theirs { replica: &sync.replica, changed: &changed, modified_at };
     let ours =
         Ours { changed: &ours_changed, replica: &ours_now, decides: item.connection.decides(), prefer: item.connection.prefer };
-    Ok((plan::incoming::weigh(&twin.memory, theirs, ours), default_type))
+    (plan::incoming::weigh(&twin.memory, theirs, ours), first_seen)
+}
+
+/// Fields of ours that changed and that they had not heard of when they changed theirs.
+fn unheard(item: &Item) -> BTreeMap<String, Time> {
+    let mut changed: BTreeMap<String, Time> = BTreeMap::new();
+    for unseen in &item.unseen {
+        let Body::Sync(sent) = &unseen.body else { continue };
+        for (name, at) in &sent.changed {
+            let seen = item.folded.seen_by_field.get(name).unwrap_or(&item.folded.seen);
+            if unseen.n.is_none_or(|n| n > *seen) {
+                changed.insert(name.clone(), *at);
+            }
+        }
+    }
+    changed
 }
 
 fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> Work {
-    let Choosing { weighed, chosen, entity_type, before, log } = choosing;
+    let Choosing { weighed, first_seen, chosen, entity_type, before, log } = choosing;
+    twin.memory.first_seen = first_seen;
     plan::incoming::note_flips(&mut twin.memory, &weighed, worker.parts.clock.now());
     let kind = if before.is_some() { WriteKind::Update } else { WriteKind::Create };
     let pending = PendingWrite {

@@ -41,9 +41,10 @@ pub(super) async fn settle(worker: &Worker, items: Vec<Item>) -> Result<Vec<Item
     for (entity_type, items) in lost_creates {
         clear.extend(search(worker, &entity_type, items, &mut done).await?);
     }
-    clear.extend(repeat(worker, repeats, &mut done).await?);
+    let mut failure = None;
+    clear.extend(repeat(worker, repeats, &mut done, &mut failure).await);
     done.commit(&worker.parts.store, worker.parts.clock.as_ref(), "doubts_settled").await?;
-    Ok(clear)
+    failure.map_or(Ok(clear), |error| Err(Failure::Tracker(error)))
 }
 
 enum Question {
@@ -139,7 +140,9 @@ fn adopt(twin: &mut Twin, pending: &PendingWrite, entity: &Entity, description: 
     twin.memory.pending_write = None;
 }
 
-async fn repeat(worker: &Worker, items: Vec<Item>, done: &mut Settle) -> Result<Vec<Item>, Failure> {
+/// Sends writes again whose answer was lost. `failure` becomes an error that concerns the whole tracker; what the others
+/// answered counts all the same.
+async fn repeat(worker: &Worker, items: Vec<Item>, done: &mut Settle, failure: &mut Option<TrackerError>) -> Vec<Item> {
     let writes: Vec<Write> = items
         .iter()
         .filter_map(|item| {
@@ -150,7 +153,7 @@ async fn repeat(worker: &Worker, items: Vec<Item>, done: &mut Settle) -> Result<
         })
         .collect();
     if writes.is_empty() {
-        return Ok(items);
+        return items;
     }
     let answers = worker.tracker.write(&writes).await;
     let mut clear = Vec::new();
@@ -163,20 +166,17 @@ async fn repeat(worker: &Worker, items: Vec<Item>, done: &mut Settle) -> Result<
                 item.twin = Some(twin);
                 clear.push(item);
             }
-            Err(error) if error.concerns_all() => return Err(Failure::Tracker(error)),
-            Err(error) => {
-                if !error.in_doubt {
-                    twin.memory.pending_write = None;
-                }
-                done.join(refused(worker, twin, &item, &error));
+            Err(error) if error.concerns_all() => *failure = failure.take().or(Some(error)),
+            Err(error) if error.in_doubt => done.join(park(worker, twin, &item.folded, Trouble::from(&error))),
+            // A plain no: it never took effect, and what came since is tried in its place.
+            Err(_) => {
+                twin.memory.pending_write = None;
+                item.twin = Some(twin);
+                clear.push(item);
             }
         }
     }
-    Ok(clear)
-}
-
-fn refused(worker: &Worker, twin: Twin, item: &Item, error: &TrackerError) -> Settle {
-    park(worker, twin, &item.folded, Trouble::from(error))
+    clear
 }
 
 /// The repeated write is in effect.
@@ -194,7 +194,7 @@ fn took(twin: &mut Twin, written: &Written) {
         }
     }
     if let Some(entity) = &written.read_back {
-        super::plan::settle::note_read(&mut twin.memory, entity);
+        super::plan::settle::note_read(&mut twin.memory, entity, None);
     }
 }
 

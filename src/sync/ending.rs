@@ -74,17 +74,43 @@ pub(super) fn finish(worker: &Worker, mut twin: Twin, folded: &Folded, outcome: 
         settle.healed.push((twin.connection_id, twin.id));
         twin.status = if twin.local.is_some() { Status::InSync } else { Status::Waiting };
     }
-    if folded.deleted {
-        twin.memory.deleted_there = true;
+    if folded.deleted || folded.stopped {
+        twin.memory.deleted_there = folded.deleted;
+        twin.memory.stop_event = None;
         twin.status = Status::Stopped;
+    }
+    if twin.status == Status::Stopped {
+        let_go(&mut twin);
+        settle.healed.push((twin.connection_id, twin.id));
     }
     settle.drafts.push(word(worker, &twin, folded, outcome, reason));
     settle.twins.push(twin);
     settle
 }
 
-/// Parks a twin; its events stay.
+/// A twin that ends is not held up by anything any more, and waits for no answer.
+pub(super) fn let_go(twin: &mut Twin) {
+    twin.memory.parked_out = false;
+    twin.memory.waits_for_person = false;
+    twin.memory.pending_write = None;
+}
+
+/// Ends the events of a twin that is not to be here, and the twin on both sides.
+pub(super) fn refuse(worker: &Worker, mut twin: Twin, folded: &Folded, reason: String) -> Settle {
+    twin.status = Status::Stopped;
+    let stop = draft(worker, &twin, Body::Stop {}, folded.correlation);
+    twin.memory.stop_event = Some(stop.id);
+    let mut settle = finish(worker, twin, folded, Outcome::Skipped, Some(reason));
+    settle.drafts.push(stop);
+    settle
+}
+
+/// Parks a twin; its events stay. One that the other side has ended is not held up any more: what could not be done is
+/// told, and it ends.
 pub(super) fn park(worker: &Worker, mut twin: Twin, folded: &Folded, trouble: Trouble) -> Settle {
+    if folded.deleted || folded.stopped {
+        return finish(worker, twin, folded, Outcome::Skipped, Some(trouble.title));
+    }
     let first_time = twin.status != Status::Parked;
     twin.status = Status::Parked;
     twin.memory.parked_out = false;
@@ -92,7 +118,7 @@ pub(super) fn park(worker: &Worker, mut twin: Twin, folded: &Folded, trouble: Tr
         if first_time { lines(worker, &twin, folded, Outcome::Parked, Some(trouble.title.clone())) } else { Vec::new() };
     history.truncate(1);
     let told = word(worker, &twin, folded, Outcome::Parked, Some(trouble.title.clone()));
-    let parked = Park { twin: twin.id, connection: twin.connection_id, trouble, changes: Vec::new(), word: Some(told) };
+    let parked = Park { twin: twin.id, connection: twin.connection_id, trouble, way: super::settle::Way::In, word: Some(told) };
     Settle { twins: vec![twin], parks: vec![parked], history, ..Settle::default() }
 }
 
@@ -106,7 +132,7 @@ pub(super) fn lines(worker: &Worker, twin: &Twin, folded: &Folded, outcome: Outc
     let mut lines = vec![newest];
     for n in &folded.superseded {
         let mut carried = line(twin, now, Direction::In, Outcome::Superseded);
-        carried.reason = Some(format!("carried by event {n}"));
+        carried.reason = Some(format!("event {n} was carried by event {}", folded.sync_n));
         lines.push(carried);
     }
     lines

@@ -23,6 +23,10 @@ pub(super) struct Folded {
     pub sync: Option<Sync>,
     /// `seen` of that event.
     pub seen: u64,
+    /// For each field that changed: `seen` of the first event that said so.
+    pub seen_by_field: BTreeMap<String, u64>,
+    /// Number of that event.
+    pub sync_n: u64,
     /// When that event was made there.
     pub at: Time,
     /// It follows this change.
@@ -49,15 +53,21 @@ pub(super) struct Folded {
     pub received_at: Time,
 }
 
-/// Folds in order of number.
-pub(super) fn fold(events: &[Arrived]) -> Folded {
+/// Folds in order of number. A record that is still to be linked is told by the link alone: what follows it is for the
+/// next round, when both records are known.
+pub(super) fn fold(events: &[Arrived], linked: bool) -> Folded {
     let mut folded = Folded { received_at: events.first().map_or(Time(0), |event| event.received_at), ..Folded::default() };
     for arrived in events {
         folded.rows.push(arrived.row);
         folded.up_to = arrived.n;
         folded.epoch = arrived.epoch;
         match Event::deserialize(&mut serde_json::Deserializer::from_str(&arrived.json)) {
-            Ok(event) => take(&mut folded, event),
+            Ok(event) => {
+                take(&mut folded, event);
+                if folded.link.is_some() && !linked {
+                    break;
+                }
+            }
             Err(error) => folded.bad = Some(unusable(arrived.n, &error.to_string())),
         }
     }
@@ -68,8 +78,11 @@ fn take(folded: &mut Folded, event: Event) {
     match event.body {
         Body::Sync(sync) => {
             let mut sync = *sync;
+            for name in sync.changed.keys() {
+                folded.seen_by_field.entry(name.clone()).or_insert(event.seen);
+            }
             if let Some(before) = folded.sync.take() {
-                folded.superseded.push(event.n);
+                folded.superseded.push(std::mem::replace(&mut folded.sync_n, event.n));
                 for (name, at) in before.changed {
                     let slot = sync.changed.entry(name).or_insert(at);
                     *slot = (*slot).max(at);
@@ -78,6 +91,7 @@ fn take(folded: &mut Folded, event: Event) {
                 sync.remote = sync.remote.or(before.remote);
             }
             folded.sync = Some(sync);
+            folded.sync_n = event.n;
             folded.seen = event.seen;
             folded.at = event.at;
             folded.correlation = event.correlation;

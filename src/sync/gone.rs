@@ -1,12 +1,23 @@
 //! A changed record that is not there any more: deleted, or no longer visible to us.
 
+use std::time::Duration;
+
 use super::{
-    judge::lines_of,
+    holdup::park,
+    judge::{concerning, lines_of},
     outgoing::Worker,
-    record::{Case, draft, park},
+    record::{Case, draft},
     settle::{Again, Settle, Trouble},
 };
-use crate::domain::{event::Body, history::Outcome, tracker::Found, twin::Status};
+use crate::domain::{
+    event::Body,
+    history::Outcome,
+    tracker::{Found, Retry, TrackerError},
+    twin::Status,
+};
+
+/// How soon, and at most how late, a record is read again that no twin knows and whose read failed.
+const UNREAD: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 
 /// Ends the twins of a record that its tracker calls deleted.
 pub(super) fn deleted(worker: &Worker, case: &Case, done: &mut Settle) {
@@ -15,9 +26,9 @@ pub(super) fn deleted(worker: &Worker, case: &Case, done: &mut Settle) {
         done.history = lines_of(worker, (&case.entity_type, &case.key), &case.changes, (None, None), Outcome::Skipped, reason);
     }
     for twin in &case.twins {
-        let ids = (Some(twin.connection_id), Some(twin.id));
+        let (changes, ids) = (concerning(&case.changes, twin), (Some(twin.connection_id), Some(twin.id)));
         let lines = |outcome, reason: &str| {
-            lines_of(worker, (&case.entity_type, &case.key), &case.changes, ids, outcome, Some(reason.to_owned()))
+            lines_of(worker, (&case.entity_type, &case.key), &changes, ids, outcome, Some(reason.to_owned()))
         };
         if twin.status == Status::Stopped {
             done.history.extend(lines(Outcome::Skipped, "stopped"));
@@ -26,6 +37,7 @@ pub(super) fn deleted(worker: &Worker, case: &Case, done: &mut Settle) {
         let mut twin = twin.clone();
         twin.memory.deleted_here = true;
         twin.status = Status::Stopped;
+        super::ending::let_go(&mut twin);
         done.history.extend(lines(Outcome::Sent, "the record was deleted here"));
         let correlation = case.changes.last().map(|change| change.change.correlation);
         done.drafts.push(draft(worker, &twin, Body::Deleted { key: case.key.clone() }, correlation));
@@ -47,32 +59,40 @@ pub(super) fn cannot_see(worker: &Worker, case: &Case, done: &mut Settle) {
         },
     };
     if case.twins.is_empty() {
-        done.history = lines_of(
-            worker,
-            (&case.entity_type, &case.key),
-            &case.changes,
-            (None, None),
-            Outcome::Skipped,
-            Some(trouble.title.clone()),
-        );
+        if let Found::Failed(error) = &case.found
+            && comes_back(error)
+        {
+            done.ended_changes.clear();
+            done.delayed.push((case.ids(), later(worker, case)));
+            return;
+        }
+        let reason = Some(trouble.title);
+        done.history = lines_of(worker, (&case.entity_type, &case.key), &case.changes, (None, None), Outcome::Skipped, reason);
         return;
     }
-    done.ended_changes.clear();
     for twin in case.twins.clone() {
-        if twin.status == Status::Stopped {
+        let changes = concerning(&case.changes, &twin);
+        if changes.is_empty() {
             continue;
         }
-        done.join(park(worker, twin, case, trouble.clone()));
+        if twin.status == Status::Stopped {
+            let ids = (Some(twin.connection_id), Some(twin.id));
+            let reason = Some("stopped".to_owned());
+            done.history.extend(lines_of(worker, (&case.entity_type, &case.key), &changes, ids, Outcome::Skipped, reason));
+        } else {
+            done.join(park(worker, twin, case, trouble.clone()));
+        }
     }
-    if done.parks.is_empty() {
-        done.ended_changes = case.ids();
-        done.history = lines_of(
-            worker,
-            (&case.entity_type, &case.key),
-            &case.changes,
-            (None, None),
-            Outcome::Skipped,
-            Some("stopped".to_owned()),
-        );
-    }
+}
+
+/// The read failed for a reason that passes: the change must not be lost for it.
+fn comes_back(error: &TrackerError) -> bool {
+    error.concerns_all() || matches!(error.retry, Retry::Soon(_) | Retry::Hourly)
+}
+
+/// The pause grows with the time that the change has waited.
+fn later(worker: &Worker, case: &Case) -> crate::clock::Time {
+    let now = worker.parts.clock.now();
+    let waited = case.changes.iter().map(|change| now.since(change.change.received_at)).max().unwrap_or_default();
+    now.plus(waited.clamp(UNREAD.0, UNREAD.1))
 }

@@ -3,27 +3,28 @@
 //!
 //! The order of questions is the order of cost: the store, then one read for all, then one query per trigger, then a
 //! rule run per twin. A record that nobody syncs is never read; one whose newest notice shows a state that we have read
-//! already costs nothing.
+//! already costs nothing, and so does one whose notice stands in for the read ([`super::stand_in`]).
 //!
-//! Traps. A stamp has whole seconds, so it proves "known" only if our read began in a later second of the tracker's own
-//! clock. A record that no twin knows may be the one that we are just creating: while a create into its type is under
-//! way it waits.
+//! The trap: a stamp has whole seconds, so it proves "known" only if our read began in a later second of the tracker's own
+//! clock.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     outgoing::{ByKey, Worker},
     record::{self, Case},
     settle::Settle,
+    stand_in::{self, Told},
+    triage::{Triage, triage},
 };
 use crate::{
     clock::Time,
     domain::{
-        change::{Change, NewChange, Source},
+        change::{Change, Source},
         connection::Connection,
         history::{Direction, HistoryLine, Outcome},
         ids::{ConnectionId, TwinId},
-        replica::{self, Fields},
+        replica::Fields,
         tracker::{Caller, Entity, Found, Read, TrackerError},
         trigger::Trigger,
         twin::Twin,
@@ -31,8 +32,6 @@ use crate::{
     store::{StoreError, rows::WaitingRecord},
 };
 
-/// How soon a record is looked at again that may be our own create.
-const OWN_CREATE: Duration = Duration::from_millis(250);
 /// Records settled in one transaction.
 const SETTLED_TOGETHER: usize = 100;
 
@@ -61,43 +60,67 @@ pub(super) struct Known {
     pub triggers: Vec<Trigger>,
     pub changes: ByKey<Change>,
     pub twins: ByKey<Twin>,
-    creates: Vec<TwinId>,
+    /// Creates under way into this type, and since when.
+    pub creates: Vec<(TwinId, Time)>,
+    /// After a set-back: what was made before is still being told.
+    pub resyncing: bool,
+    /// What the outgoing rules read, by connection with a twin or a trigger here.
+    pub needs: BTreeMap<ConnectionId, Option<BTreeSet<String>>>,
 }
 
 /// Works through one batch; all its records are leased by the caller.
 pub(super) async fn batch(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<(), Failure> {
     let mut known = load(worker, entity_type, keys).await?;
+    let involved = known.connections.values().filter(|one| {
+        let has_twin = known.twins.values().flatten().any(|twin| twin.connection_id == one.id);
+        has_twin || known.triggers.iter().any(|trigger| trigger.connection_id == one.id)
+    });
+    known.needs = stand_in::needs_of(worker, involved).await;
     let mut done = Settle::default();
-    let (mut to_read, mut gone) = (Vec::new(), Vec::new());
+    let (mut cases, mut to_read) = (Vec::new(), Vec::new());
     for key in keys {
         let Some(changes) = known.changes.get(key).filter(|changes| !changes.is_empty()) else { continue };
         let twins = known.twins.get(key).map_or(&[][..], Vec::as_slice);
-        match triage(worker, &known, entity_type, changes, twins) {
+        match triage(worker, &known, entity_type, changes, twins).await {
             Triage::Read => to_read.push(key.clone()),
+            Triage::Told(told) => {
+                cases.push(Case::new(entity_type, key, (changes, twins), *told, worker.tracker.clock_offset_ms()))
+            }
             Triage::End(outcome, reason) => end(worker, &mut done, (entity_type, key), changes, twins, outcome, &reason),
-            Triage::Gone => gone.push(key.clone()),
             Triage::Later(due) => done.delayed.push((changes.iter().map(|change| change.id).collect(), due)),
         }
     }
-    let mut case = |key: &String, found: Found| {
-        let changes = known.changes.remove(key).unwrap_or_default();
-        let twins = known.twins.remove(key).unwrap_or_default();
-        Case { entity_type: entity_type.to_owned(), key: key.clone(), changes, twins, found }
-    };
-    for key in &gone {
-        let case = case(key, Found::Deleted);
-        let mut ended = Settle { ended_changes: case.ids(), ..Settle::default() };
-        super::gone::deleted(worker, &case, &mut ended);
-        done.join(ended);
-    }
     done.commit(&worker.parts.store, worker.parts.clock.as_ref(), "changes_known").await?;
-    if to_read.is_empty() {
+    cases.extend(read(worker, &known, entity_type, &to_read).await?);
+    if cases.is_empty() {
         return Ok(());
     }
-    let read = worker.tracker.read(Caller::Sync, entity_type, &to_read).await?;
-    let cases: Vec<Case> = to_read.iter().zip(&read.found).map(|(key, found)| case(key, found.clone())).collect();
     let matching = matching(worker, &known, entity_type, &cases).await?;
-    settle(worker, &known, cases, &matching, &read).await
+    settle(worker, &known, cases, &matching).await
+}
+
+/// One read for all that nothing else tells of.
+async fn read(worker: &Worker, known: &Known, entity_type: &str, keys: &[String]) -> Result<Vec<Case>, Failure> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let read = match worker.tracker.read(Caller::Sync, entity_type, keys).await {
+        Ok(read) => read,
+        Err(error) if error.concerns_all() => return Err(error.into()),
+        // This type cannot be read: that is told at its records and holds up no others.
+        Err(error) => {
+            let offset = worker.tracker.clock_offset_ms();
+            Read { found: vec![Found::Failed(error); keys.len()], tracker_time: None, clock_offset_ms: offset }
+        }
+    };
+    let mut cases = Vec::with_capacity(keys.len());
+    for (key, found) in keys.iter().zip(read.found) {
+        let changes = known.changes.get(key).map_or(&[][..], Vec::as_slice);
+        let twins = known.twins.get(key).map_or(&[][..], Vec::as_slice);
+        let told = Told { found, partial: false, read_at: read.tracker_time };
+        cases.push(Case::new(entity_type, key, (changes, twins), told, read.clock_offset_ms));
+    }
+    Ok(cases)
 }
 
 async fn settle(
@@ -105,11 +128,10 @@ async fn settle(
     known: &Known,
     cases: Vec<Case>,
     matching: &BTreeMap<ConnectionId, Vec<String>>,
-    read: &Read,
 ) -> Result<(), Failure> {
     use futures_util::StreamExt as _;
     let mut results = futures_util::stream::iter(cases)
-        .map(|case| record::settle(worker, known, case, matching, read))
+        .map(|case| record::settle(worker, known, case, matching))
         .buffer_unordered(8)
         .ready_chunks(SETTLED_TOGETHER);
     while let Some(chunk) = results.next().await {
@@ -141,89 +163,30 @@ async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Kno
                         twins.entry(local.key.clone()).or_default().push(twin);
                     }
                 }
-                let connections = tx.connections().await?.into_iter().filter(|one| one.tracker == tracker);
+                let mut connections = tx.connections().await?;
+                connections.retain(|one| one.tracker == tracker);
+                let mut resyncing = false;
+                for connection in &connections {
+                    let link = tx.link_state(connection.id).await?;
+                    resyncing |= link.resyncing || link.resync_due;
+                    for twin in twins.values_mut().flatten().filter(|twin| twin.connection_id == connection.id) {
+                        twin.enter(link.epoch);
+                    }
+                }
                 let mut triggers = tx.triggers_of_tracker(&tracker).await?;
                 triggers.retain(|trigger| trigger.entity_type == entity_type);
                 Ok(Known {
-                    connections: connections.map(|one| (one.id, one)).collect(),
+                    connections: connections.into_iter().map(|one| (one.id, one)).collect(),
                     triggers,
                     changes,
                     twins,
                     creates: tx.creates_under_way(&tracker, &entity_type).await?,
+                    resyncing,
+                    needs: BTreeMap::new(),
                 })
             })
         })
         .await
-}
-
-enum Triage {
-    Read,
-    /// The look itself saw that the record is deleted.
-    Gone,
-    End(Outcome, String),
-    Later(Time),
-}
-
-fn triage(worker: &Worker, known: &Known, entity_type: &str, changes: &[Change], twins: &[Twin]) -> Triage {
-    let asked = changes.iter().any(|change| change.change.connection.is_some());
-    let starters = known.triggers.iter().filter(|trigger| {
-        !twins.iter().any(|twin| twin.connection_id == trigger.connection_id)
-            && known.connections.get(&trigger.connection_id).is_some_and(|one| !one.is_new())
-    });
-    let could_start = starters.count() > 0;
-    if twins.is_empty() && !asked && !could_start {
-        return Triage::End(Outcome::Skipped, nobody_syncs(known, entity_type));
-    }
-    if twins.is_empty() && !known.creates.is_empty() && !asked {
-        return Triage::Later(worker.parts.clock.now().plus(OWN_CREATE));
-    }
-    if changes.last().is_some_and(|change| saw_deleted(&change.change)) {
-        return Triage::Gone;
-    }
-    let nobody_else = !could_start && !asked;
-    if nobody_else && !twins.is_empty() && twins.iter().all(|twin| twin.memory.waits_for_person) {
-        return Triage::Later(super::settle::NEVER);
-    }
-    if nobody_else && !twins.is_empty() && twins.iter().all(|twin| changes.iter().all(|change| shows_known(worker, twin, change)))
-    {
-        return Triage::End(Outcome::Unchanged, "that state was read already".to_owned());
-    }
-    Triage::Read
-}
-
-/// Whether a look brought the whole record as a deleted one: nothing is left to ask.
-fn saw_deleted(change: &NewChange) -> bool {
-    change.source == Source::Look && change.content.as_ref().is_some_and(|content| content.deleted && content.whole)
-}
-
-/// Why no connection takes a record: "where is my case?" is answered with what to do.
-fn nobody_syncs(known: &Known, entity_type: &str) -> String {
-    let pending = known.triggers.iter().find_map(|trigger| known.connections.get(&trigger.connection_id));
-    match pending {
-        Some(connection) => {
-            format!("the connection `{}` is pending: nothing flows before the other side has joined", connection.name)
-        }
-        None => format!("no connection syncs {entity_type} records of this tracker: none has an enabled trigger for them"),
-    }
-}
-
-/// Whether a notice shows a state of the record that we have read.
-fn shows_known(worker: &Worker, twin: &Twin, change: &Change) -> bool {
-    let Some(content) = &change.change.content else { return false };
-    if content.deleted || twin.memory.owes_word || twin.memory.deleted_here {
-        return false;
-    }
-    // The look finds what the messages brought in the very second of its change: the content proves what no stamp can.
-    if content.whole && twin.memory.sent.is_some() && replica::differences(&twin.memory.base, &content.fields).is_empty() {
-        return true;
-    }
-    let (Some(stamp), Some(known)) = (content.stamp, twin.memory.stamp) else { return false };
-    if stamp > known {
-        return false;
-    }
-    let read_later = twin.memory.read_at.is_some_and(|read_at| read_at.seconds() > stamp.seconds());
-    let ours = twin.memory.stamp_is_ours && content.editor.as_deref().is_some_and(|editor| worker.tracker.is_us(editor));
-    read_later || ours
 }
 
 fn end(
@@ -236,21 +199,20 @@ fn end(
     reason: &str,
 ) {
     done.ended_changes.extend(changes.iter().map(|change| change.id));
-    let lines = if twins.is_empty() {
-        vec![(None, None)]
-    } else {
-        twins.iter().map(|twin| (Some(twin.connection_id), Some(twin.id))).collect()
-    };
-    for (connection_id, twin_id) in lines {
-        done.history.extend(lines_of(
-            worker,
-            (entity_type, key),
-            changes,
-            (connection_id, twin_id),
-            outcome,
-            Some(reason.to_owned()),
-        ));
+    let reason = || Some(reason.to_owned());
+    if twins.is_empty() {
+        done.history.extend(lines_of(worker, (entity_type, key), changes, (None, None), outcome, reason()));
     }
+    for twin in twins {
+        let (concerned, ids) = (concerning(changes, twin), (Some(twin.connection_id), Some(twin.id)));
+        done.history.extend(lines_of(worker, (entity_type, key), &concerned, ids, outcome, reason()));
+    }
+}
+
+/// The changes that a twin has to do with: not those that were kept for a twin of another connection.
+pub(super) fn concerning(changes: &[Change], twin: &Twin) -> Vec<Change> {
+    let all = changes.iter().filter(|change| change.change.connection.is_none_or(|only| only == twin.connection_id));
+    all.cloned().collect()
 }
 
 /// One line for the newest change, and one for each that it carried.
@@ -314,7 +276,7 @@ async fn matching(
             Err(error) if error.concerns_all() => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(connection = %connection.id, trigger = %trigger.id, "the trigger's filter was refused: {error}");
-                record::filter_refused(worker, connection, &error).await?;
+                super::holdup::filter_refused(worker, connection, &error).await?;
                 continue;
             }
         };
@@ -324,7 +286,8 @@ async fn matching(
     Ok(matching)
 }
 
-/// The look brings no history: a record last changed before its trigger was made is no match.
+/// The look brings no history: a record last changed before its trigger was made is no match. Stamps have whole seconds,
+/// by the tracker's clock.
 fn only_old_look(case: &Case, trigger: &Trigger) -> bool {
     case.changes.iter().all(|change| change.change.source == Source::Look)
         && case
@@ -332,7 +295,7 @@ fn only_old_look(case: &Case, trigger: &Trigger) -> bool {
             .iter()
             .filter_map(|change| change.change.content.as_ref()?.stamp)
             .max()
-            .is_some_and(|stamp| stamp < trigger.created_at)
+            .is_some_and(|stamp| Time(stamp.0 + case.offset_ms).seconds() < trigger.created_at.seconds())
 }
 
 /// What a tracker that cannot be asked is known to hold: what the twin remembers, overlaid with what notices brought.

@@ -3,29 +3,36 @@
 //! A key that the partner names is a wish (link.md, "Trust"): the connection's `links` says whether it is taken, held
 //! against our triggers, or shown to an admin, whose retry is the yes.
 
+use std::time::Duration;
+
 use super::{
     decide::Item,
-    ending::{finish, park},
+    ending::{finish, let_go, park, refuse},
     judge::Failure,
     outgoing::Worker,
+    record::draft,
     settle::{Again, Settle, Trouble},
     view, written,
 };
 use crate::{
     domain::{
         connection::{Connection, Links},
-        event::{RemoteRef, Start},
+        event::{Body, RemoteRef, Start},
         history::Outcome,
         ids::EntityRef,
         tracker::{Caller, Entity, Found},
         twin::{Status, Twin},
     },
-    store::rows::AuditLine,
+    store::{LeaseKey, rows::AuditLine},
 };
 
+/// How soon a link is looked at again whose record is being worked on.
+const BUSY: Duration = Duration::from_millis(200);
+
 /// The other side asks for a link. An event that came with it (`start`) is taken up in the next round.
-pub(super) async fn heard(worker: &Worker, item: &Item, twin: Twin) -> Result<Settle, Failure> {
+pub(super) async fn heard(worker: &Worker, item: &Item, mut twin: Twin) -> Result<Settle, Failure> {
     let Some((theirs, ours, start)) = item.folded.link.clone() else { return Ok(Settle::default()) };
+    twin.remote = Some(EntityRef { entity_type: theirs.entity_type.clone(), key: theirs.key.clone(), url: theirs.url.clone() });
     let key = match worker.tracker.key(&ours.entity_type, &ours.key) {
         Ok(key) => key,
         Err(error) => return Ok(park(worker, twin, &item.folded, Trouble::from(&error))),
@@ -36,15 +43,34 @@ pub(super) async fn heard(worker: &Worker, item: &Item, twin: Twin) -> Result<Se
         Some(Found::CannotAsk) => Entity { entity_type: ours.entity_type.clone(), key: key.clone(), ..Entity::default() },
         _ => return Ok(park(worker, twin, &item.folded, not_there(&ours))),
     };
-    if taken(worker, &item.connection, &twin, &entity).await? {
-        let reason = Some("that record is under sync on this connection already".to_owned());
-        return Ok(finish(worker, twin, &item.folded, Outcome::Skipped, reason));
+    // Whoever works on that record now may be about to start a twin for it.
+    let record =
+        LeaseKey::Record { tracker: worker.name.clone(), entity_type: entity.entity_type.clone(), key: entity.key.clone() };
+    let Some(lease) = worker.parts.store.leases().take(vec![record]) else {
+        let until = worker.parts.clock.now().plus(BUSY);
+        return Ok(Settle { resting: vec![(twin.connection_id, twin.id, until)], ..Settle::default() });
+    };
+    let others = others(worker, &item.connection, &twin, &entity).await?;
+    if others.iter().any(|other| other.remote.is_some()) {
+        let reason = "that record is under sync on this connection already".to_owned();
+        return Ok(refuse(worker, twin, &item.folded, reason));
     }
     if !twin.memory.linked && !allowed(worker, &item.connection, &entity).await? {
         return Ok(park(worker, twin, &item.folded, asked(&theirs, &ours)));
     }
     audit(worker, &item.connection, &theirs, &ours).await?;
-    Ok(join(worker, item, twin, (theirs, entity), start).await)
+    let mut settle = join(worker, item, twin, (theirs, entity), start).await;
+    // A create that we had begun for this record, and that they answered to by nothing yet, joins the link.
+    for mut other in others {
+        let stop = draft(worker, &other, Body::Stop {}, item.folded.correlation);
+        other.status = Status::Stopped;
+        other.memory.stop_event = Some(stop.id);
+        let_go(&mut other);
+        settle.twins.push(other);
+        settle.drafts.push(stop);
+    }
+    settle.leases.push(lease);
+    Ok(settle)
 }
 
 async fn join(worker: &Worker, item: &Item, mut twin: Twin, (theirs, entity): (RemoteRef, Entity), start: Start) -> Settle {
@@ -68,21 +94,23 @@ async fn join(worker: &Worker, item: &Item, mut twin: Twin, (theirs, entity): (R
 /// What the record holds now is known on both sides from here on.
 pub(super) async fn baseline(worker: &Worker, connection: &Connection, twin: &mut Twin, entity: &Entity) {
     twin.memory.base.clone_from(&entity.fields);
-    super::plan::settle::note_read(&mut twin.memory, entity);
+    super::plan::settle::note_read(&mut twin.memory, entity, None);
     if let Ok(pair) = view::rules(worker, connection).await {
         let replica = written::replica_of(worker, connection, &pair.outgoing, &twin.memory, entity).await;
         twin.memory.sent = Some(replica.unwrap_or_default());
     }
 }
 
-async fn taken(worker: &Worker, connection: &Connection, twin: &Twin, entity: &Entity) -> Result<bool, Failure> {
+/// The other twins of that record on this connection that are not stopped.
+async fn others(worker: &Worker, connection: &Connection, twin: &Twin, entity: &Entity) -> Result<Vec<Twin>, Failure> {
     let (tracker, entity_type, key) = (worker.name.clone(), entity.entity_type.clone(), entity.key.clone());
-    let twins = worker
+    let mut twins = worker
         .parts
         .store
         .read("twins_of_record", move |tx| Box::pin(async move { tx.twins_of_record(&tracker, &entity_type, &key).await }))
         .await?;
-    Ok(twins.iter().any(|other| other.connection_id == connection.id && other.id != twin.id && other.status != Status::Stopped))
+    twins.retain(|other| other.connection_id == connection.id && other.id != twin.id && other.status != Status::Stopped);
+    Ok(twins)
 }
 
 async fn allowed(worker: &Worker, connection: &Connection, entity: &Entity) -> Result<bool, Failure> {

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    judge::{Failure, Known, lines_of, overlay},
+    holdup::{carrier, park, ping_pong},
+    judge::{Known, concerning, lines_of, overlay},
     outgoing::Worker,
     plan::{self, outgoing::Decision},
-    settle::{Again, NEVER, Park, Settle, Trouble},
+    settle::{Again, Settle, Trouble},
+    stand_in::Told,
+    triage::{OWN_CREATE, is_asked, own_create},
     view,
 };
 use crate::{
@@ -14,16 +17,15 @@ use crate::{
     domain::{
         change::Change,
         connection::Connection,
-        error::{ErrorRecord, Scope},
         event::{Body, Sync},
         history::{FieldChange, Outcome},
-        ids::{ConnectionId, EntityRef, ErrorId, EventId, TwinId, twin_id},
+        ids::{ConnectionId, EntityRef, EventId, TwinId, twin_id},
         replica,
         rule::RuleInput,
-        tracker::{Entity, Found, Read, TrackerError},
+        tracker::{Entity, Found},
         twin::{Memory, Status, Twin},
     },
-    store::{StoreError, rows::Draft},
+    store::{LeaseKey, rows::Draft},
 };
 
 /// A changed record with all that belongs to it.
@@ -34,9 +36,31 @@ pub(super) struct Case {
     pub changes: Vec<Change>,
     pub twins: Vec<Twin>,
     pub found: Found,
+    /// Fields that `found` does not name are unknown.
+    pub partial: bool,
+    /// When it was read, by the tracker's clock.
+    pub read_at: Option<Time>,
+    /// What to add to the tracker's times to get ours.
+    pub offset_ms: i64,
 }
 
 impl Case {
+    pub(super) fn new(entity_type: &str, key: &str, (changes, twins): (&[Change], &[Twin]), told: Told, offset_ms: i64) -> Self {
+        let (changes, twins) = (changes.to_vec(), twins.to_vec());
+        let Told { found, partial, read_at } = told;
+        Self { entity_type: entity_type.to_owned(), key: key.to_owned(), changes, twins, found, partial, read_at, offset_ms }
+    }
+
+    /// The record with what the twin knows of fields that were not told.
+    fn completed(&self, twin: &Twin, entity: &Entity) -> Entity {
+        let mut whole = entity.clone();
+        if self.partial {
+            let told = std::mem::replace(&mut whole.fields, twin.memory.base.clone());
+            whole.fields.extend(told);
+        }
+        whole
+    }
+
     /// The record as it is, where it is there.
     pub(super) fn entity(&self) -> Option<Entity> {
         match &self.found {
@@ -76,7 +100,6 @@ pub(super) async fn settle(
     known: &Known,
     mut case: Case,
     matching: &BTreeMap<ConnectionId, Vec<String>>,
-    read: &Read,
 ) -> Settle {
     let mut done = Settle { ended_changes: case.ids(), ..Settle::default() };
     if case.is_deleted() {
@@ -87,27 +110,29 @@ pub(super) async fn settle(
         super::gone::cannot_see(worker, &case, &mut done);
         return done;
     };
+    let asked: Vec<ConnectionId> =
+        case.changes.iter().filter(|change| is_asked(change)).filter_map(|change| change.change.connection).collect();
+    if case.twins.is_empty()
+        && asked.is_empty()
+        && let Some(due) = is_being_made(worker, known, &case, &entity)
+    {
+        return Settle { delayed: vec![(case.ids(), due)], ..Settle::default() };
+    }
     let others_via = vias(worker, &case.twins);
     for twin in &mut case.twins {
-        plan::settle::note_read(&mut twin.memory, &entity);
-        twin.memory.read_at = read.tracker_time;
+        plan::settle::note_read(&mut twin.memory, &entity, case.read_at);
     }
-    let wanted: Vec<ConnectionId> = case.changes.iter().filter_map(|change| change.change.connection).collect();
-    for (id, keys) in matching {
-        let has_twin = case.twins.iter().any(|twin| twin.connection_id == *id);
-        if has_twin || !keys.contains(&case.key) {
+    for (id, connection) in &known.connections {
+        let wanted = asked.contains(id) || matching.get(id).is_some_and(|keys| keys.contains(&case.key));
+        if !wanted || case.twins.iter().any(|twin| twin.connection_id == *id) {
             continue;
         }
-        if let Some(connection) = known.connections.get(id) {
-            case.twins.push(new_twin(worker, connection, &entity));
-        }
-    }
-    for id in wanted {
-        if !case.twins.iter().any(|twin| twin.connection_id == id)
-            && let Some(connection) = known.connections.get(&id)
-        {
-            case.twins.push(new_twin(worker, connection, &entity));
-        }
+        let Some(twin) = new_twin(worker, connection, &entity, &mut done) else {
+            // The other side's word on this very twin is being taken in.
+            let due = worker.parts.clock.now().plus(OWN_CREATE);
+            return Settle { delayed: vec![(case.ids(), due)], ..Settle::default() };
+        };
+        case.twins.push(twin);
     }
     if case.twins.is_empty() {
         let reason = "no trigger matches this record".to_owned();
@@ -117,13 +142,20 @@ pub(super) async fn settle(
     }
     for twin in case.twins.clone() {
         let Some(connection) = known.connections.get(&twin.connection_id) else { continue };
-        done.join(speak(worker, connection, twin, &entity, &case, (read, &others_via)).await);
+        let changes = concerning(&case.changes, &twin);
+        if !changes.is_empty() {
+            done.join(speak(worker, connection, twin, &entity, (&case, &changes), &others_via).await);
+        }
     }
-    // A change that was delayed for one twin's sake has not ended.
-    let kept: Vec<i64> =
-        done.delayed.iter().flat_map(|(ids, _)| ids).chain(done.parks.iter().flat_map(|park| &park.changes)).copied().collect();
-    done.ended_changes.retain(|id| !kept.contains(id));
     done
+}
+
+/// When to look again at a record that shows our mark while its create, or what was made before a set-back, is still to
+/// be settled.
+fn is_being_made(worker: &Worker, known: &Known, case: &Case, entity: &Entity) -> Option<Time> {
+    let mark = entity.mark?;
+    let ours = known.creates.iter().any(|(twin, _)| *twin == mark) || known.resyncing;
+    ours.then(|| own_create(worker, known, &case.changes).unwrap_or_else(|| worker.parts.clock.now().plus(OWN_CREATE)))
 }
 
 /// Runs the outgoing rule for one twin and compares.
@@ -132,20 +164,12 @@ async fn speak(
     connection: &Connection,
     mut twin: Twin,
     entity: &Entity,
-    case: &Case,
-    (read, via): (&Read, &[String]),
+    (case, changes): (&Case, &[Change]),
+    via: &[String],
 ) -> Settle {
     let mut done = Settle::default();
-    let lines = |outcome, reason| {
-        lines_of(
-            worker,
-            (&case.entity_type, &case.key),
-            &case.changes,
-            (Some(twin.connection_id), Some(twin.id)),
-            outcome,
-            reason,
-        )
-    };
+    let ids = (Some(twin.connection_id), Some(twin.id));
+    let lines = |outcome, reason| lines_of(worker, (&case.entity_type, &case.key), changes, ids, outcome, reason);
     if connection.is_new() {
         done.history = lines(Outcome::Skipped, Some("the connection is pending".to_owned()));
         return done;
@@ -156,7 +180,7 @@ async fn speak(
         return done;
     }
     if twin.memory.waits_for_person {
-        done.delayed.push((case.ids(), NEVER));
+        done.kept.extend(carrier(changes, twin.connection_id));
         return done;
     }
     if twin.memory.deleted_here {
@@ -164,6 +188,7 @@ async fn speak(
         twin.memory.owes_word = true;
         twin.status = if twin.remote.is_some() { Status::InSync } else { Status::Waiting };
     }
+    let entity = &case.completed(&twin, entity);
     let (shown, put_back) = plan::settle::without_cut_edits(&twin.memory, &entity.fields);
     let shown = Entity { fields: shown, ..entity.clone() };
     let pair = match view::rules(worker, connection).await {
@@ -178,11 +203,7 @@ async fn speak(
     };
     let output = match worker.parts.rules.run(&pair.outgoing, &input).await {
         Ok(output) => output,
-        Err(error) => {
-            let trouble = Trouble::rule("outgoing", &error);
-            twin.memory.waits_for_person = trouble.again == Again::Person;
-            return park(worker, twin, case, trouble);
-        }
+        Err(error) => return park(worker, twin, case, Trouble::rule("outgoing", &error)),
     };
     if let Some(reason) = output.skip {
         done.history = lines(Outcome::Skipped, Some(reason));
@@ -202,7 +223,7 @@ async fn speak(
         return park(worker, twin, case, trouble);
     }
     let now = worker.parts.clock.now();
-    let modified_at = entity.modified_at.map_or(now, |at| Time(at.0 + read.clock_offset_ms));
+    let modified_at = entity.modified_at.map_or(now, |at| Time(at.0 + case.offset_ms));
     let decision = plan::outgoing::plan(
         &mut twin.memory,
         plan::outgoing::Seen { fields: &shown.fields, replica: &output.replica, modified_at, now },
@@ -214,10 +235,10 @@ async fn speak(
     match decision {
         Decision::Unchanged => done.history = lines(Outcome::Unchanged, None),
         Decision::PingPong { field, flip } => return park(worker, twin, case, ping_pong(&field, &flip)),
-        Decision::Send { changed, changes } => {
+        Decision::Send { changed, changes: steps } => {
             let mut told = lines(Outcome::Sent, None);
             if let Some(line) = told.iter_mut().find(|line| line.outcome == Outcome::Sent) {
-                line.changes = changes;
+                line.changes = steps;
             }
             done.history = told;
             let event = Sync {
@@ -231,12 +252,8 @@ async fn speak(
                 applied: None,
                 remote: None,
             };
-            done.drafts.push(draft(
-                worker,
-                &twin,
-                Body::Sync(Box::new(event)),
-                case.changes.last().map(|change| change.change.correlation),
-            ));
+            let correlation = changes.last().map(|change| change.change.correlation);
+            done.drafts.push(draft(worker, &twin, Body::Sync(Box::new(event)), correlation));
             twin.last_synced_at = Some(now);
         }
     }
@@ -258,15 +275,24 @@ pub(super) fn draft(worker: &Worker, twin: &Twin, body: Body, correlation: Optio
         connection_id: twin.connection_id,
         id: EventId(worker.parts.clock.id()),
         twin: Some(twin.id),
-        seen: twin.memory.seen,
+        seen: if matches!(body, Body::Sync(_)) { heard_up_to(twin) } else { twin.memory.seen },
         at: worker.parts.clock.now(),
         correlation,
         body,
     }
 }
 
-fn new_twin(worker: &Worker, connection: &Connection, entity: &Entity) -> Twin {
-    fresh(worker, connection, twin_id(connection.id, connection.side, &entity.entity_type, &entity.key), entity)
+/// What we may say to have seen: nothing after the event whose fields are still undecided, or the decider would take
+/// those of ours for an answer to it.
+fn heard_up_to(twin: &Twin) -> u64 {
+    twin.memory.undecided_since.map_or(twin.memory.seen, |since| since.min(twin.memory.seen))
+}
+
+/// A twin that this side starts; `None` while its events are in other hands.
+fn new_twin(worker: &Worker, connection: &Connection, entity: &Entity, done: &mut Settle) -> Option<Twin> {
+    let id = twin_id(connection.id, connection.side, &entity.entity_type, &entity.key);
+    done.leases.push(worker.parts.store.leases().take(vec![LeaseKey::Twin(id)])?);
+    Some(fresh(worker, connection, id, entity))
 }
 
 /// A twin that this side starts.
@@ -296,34 +322,6 @@ fn vias(worker: &Worker, twins: &[Twin]) -> Vec<String> {
     via
 }
 
-pub(super) fn park(worker: &Worker, mut twin: Twin, case: &Case, trouble: Trouble) -> Settle {
-    twin.status = Status::Parked;
-    twin.memory.parked_out = true;
-    let history = lines_of(
-        worker,
-        (&case.entity_type, &case.key),
-        &case.changes,
-        (Some(twin.connection_id), Some(twin.id)),
-        Outcome::Parked,
-        Some(trouble.title.clone()),
-    );
-    let parked = Park { twin: twin.id, connection: twin.connection_id, trouble, changes: case.ids(), word: None };
-    Settle { twins: vec![twin], parks: vec![parked], history, ..Settle::default() }
-}
-
-fn ping_pong(field: &str, flip: &crate::domain::twin::Flip) -> Trouble {
-    Trouble {
-        code: "ping_pong".to_owned(),
-        title: format!("The field `{field}` goes back and forth"),
-        detail: format!(
-            "this side writes {} and the other side writes {}, {} times within ten minutes",
-            flip.ours, flip.theirs, flip.count
-        ),
-        advice: "Find what writes this field on each side (a flow, an automation), let only one of them, then retry.".to_owned(),
-        again: Again::Person,
-    }
-}
-
 fn put_back_lines(memory: &Memory, entity: &Entity, names: &[String]) -> Vec<FieldChange> {
     names
         .iter()
@@ -334,36 +332,4 @@ fn put_back_lines(memory: &Memory, entity: &Entity, names: &[String]) -> Vec<Fie
             conflict: true,
         })
         .collect()
-}
-
-/// A trigger whose filter the tracker refuses: one error of the connection, its other triggers go on.
-pub(super) async fn filter_refused(worker: &Worker, connection: &Connection, error: &TrackerError) -> Result<(), Failure> {
-    let (id, now, connection_id) = (ErrorId(worker.parts.clock.id()), worker.parts.clock.now(), connection.id);
-    let (detail, advice) = (error.detail.clone(), "Mend the trigger's filter.".to_owned());
-    let stored: Result<(), StoreError> = worker
-        .parts
-        .store
-        .write("filter_refused", move |tx| {
-            Box::pin(async move {
-                let known = tx.error_of(&connection_id.to_string(), "trigger_filter").await?;
-                tx.put_error(&ErrorRecord {
-                    id: known.as_ref().map_or(id, |known| known.id),
-                    scope: Scope::Connection,
-                    connection_id: Some(connection_id),
-                    twin_id: None,
-                    tracker: None,
-                    code: "trigger_filter".to_owned(),
-                    title: "A trigger's filter was refused".to_owned(),
-                    detail,
-                    advice,
-                    retryable: false,
-                    attempts: known.as_ref().map_or(0, |known| known.attempts) + 1,
-                    occurred_at: known.map_or(now, |known| known.occurred_at),
-                    next_attempt_at: None,
-                })
-                .await
-            })
-        })
-        .await;
-    Ok(stored?)
 }

@@ -4,8 +4,11 @@
 //! keys, the present replica and what was last applied from the other side, and says when it is done. Only then may
 //! creates leave there. Numbers began anew, so what the twins remember of numbers is forgotten first.
 
+use std::collections::{BTreeMap, HashSet};
+
 use super::{decide::Item, judge::Failure, outgoing::Worker, plan, settle::Settle, view, written};
 use crate::{
+    clock::Time,
     domain::{
         connection::{Connection, Status as ConnectionStatus},
         event::{Body, RemoteRef, Sync},
@@ -13,7 +16,7 @@ use crate::{
         tracker::{Caller, Found},
         twin::{Status, Twin},
     },
-    store::{Topic, rows::Draft},
+    store::{LeaseKey, Topic, rows::Draft},
 };
 
 /// Twins in one round.
@@ -103,61 +106,112 @@ async fn send_all(worker: &Worker, connection: &Connection) -> Result<(), Failur
 }
 
 async fn send_some(worker: &Worker, connection: &Connection, ids: &[TwinId]) -> Result<(), Failure> {
-    let mut leases = Vec::new();
+    let (mut leases, mut held) = (Vec::new(), HashSet::new());
     for id in ids {
-        leases.push(hold(worker, connection.id, *id).await?);
+        leases.push(hold(worker, connection.id, *id, &mut held).await?);
     }
     let (id, wanted) = (connection.id, ids.to_vec());
-    let twins = worker.parts.store.read("twins", move |tx| Box::pin(async move { tx.twins_by_ids(id, &wanted).await })).await?;
+    let (epoch, mut twins) = worker
+        .parts
+        .store
+        .read("twins", move |tx| {
+            Box::pin(async move { Ok((tx.link_state(id).await?.epoch, tx.twins_by_ids(id, &wanted).await?)) })
+        })
+        .await?;
+    let records = read(worker, &twins).await?;
     let mut settle = Settle::default();
-    for mut twin in twins {
-        twin.memory.seen = 0;
-        twin.peer_seen = 0;
-        twin.memory.undecided.clear();
-        if let Some(draft) = word(worker, connection, &mut twin).await? {
-            settle.drafts.push(draft);
-        }
-        settle.twins.push(twin);
+    for twin in &mut twins {
+        twin.enter(epoch);
+        let told = match &twin.local {
+            _ if twin.status == Status::Stopped => Some(stopped(worker, twin)),
+            Some(local) => match records.get(&(local.entity_type.clone(), local.key.clone())).cloned() {
+                Some(record) => word(worker, connection, twin, record).await,
+                None => None,
+            },
+            None => None,
+        };
+        settle.drafts.extend(told);
     }
+    settle.twins = twins;
     settle.commit(&worker.parts.store, worker.parts.clock.as_ref(), "resync").await?;
     drop(leases);
     Ok(())
 }
 
-/// Waits until nobody works on the twin.
-pub(super) async fn hold(worker: &Worker, connection: ConnectionId, id: TwinId) -> Result<crate::store::Lease, Failure> {
+/// A record as it is, and what to add to its tracker's times to get ours; with the tracker's time of the read.
+#[derive(Clone)]
+struct Record {
+    found: Found,
+    offset_ms: i64,
+    read_at: Option<Time>,
+}
+
+/// Reads the records of all these twins, many in a call.
+async fn read(worker: &Worker, twins: &[Twin]) -> Result<BTreeMap<(String, String), Record>, Failure> {
+    let mut by_type: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for local in twins.iter().filter(|twin| twin.status != Status::Stopped).filter_map(|twin| twin.local.as_ref()) {
+        by_type.entry(&local.entity_type).or_default().push(local.key.clone());
+    }
+    let mut records = BTreeMap::new();
+    for (entity_type, keys) in by_type {
+        for part in keys.chunks(worker.tracker.traits().read_batch) {
+            let read = worker.tracker.read(Caller::Sync, entity_type, part).await?;
+            for (key, found) in part.iter().zip(read.found) {
+                let record = Record { found, offset_ms: read.clock_offset_ms, read_at: read.tracker_time };
+                records.insert((entity_type.to_owned(), key.clone()), record);
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// A twin that is stopped here stays so: what they send of it was said before they could know.
+fn stopped(worker: &Worker, twin: &mut Twin) -> Draft {
+    let body = match &twin.local {
+        Some(local) if twin.memory.deleted_here => Body::Deleted { key: local.key.clone() },
+        _ => Body::Stop {},
+    };
+    let draft = super::record::draft(worker, twin, body, None);
+    twin.memory.stop_event = Some(draft.id);
+    draft
+}
+
+/// Waits until nobody works on the twin, nor on its record where we do not hold that already for another twin.
+async fn hold(
+    worker: &Worker,
+    connection: ConnectionId,
+    id: TwinId,
+    held: &mut HashSet<LeaseKey>,
+) -> Result<crate::store::Lease, Failure> {
     loop {
         let twin = worker.parts.store.read("twin", move |tx| Box::pin(async move { tx.twin(connection, id).await })).await?;
-        if let Some(lease) = worker.parts.store.leases().take(super::incoming::lease_keys(Some(id), twin.as_ref())) {
+        let mut keys = super::incoming::lease_keys(Some(id), twin.as_ref());
+        keys.retain(|key| !held.contains(key));
+        if let Some(lease) = worker.parts.store.leases().take(keys.clone()) {
+            held.extend(keys);
             return Ok(lease);
         }
         worker.parts.clock.sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
-async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin) -> Result<Option<Draft>, Failure> {
-    let Some(local) = twin.local.clone() else { return Ok(None) };
-    if twin.status == Status::Stopped {
-        return Ok(None);
-    }
-    let read = worker.tracker.read(Caller::Sync, &local.entity_type, std::slice::from_ref(&local.key)).await?;
-    let record = read.found.first().cloned();
-    if matches!(record, Some(Found::Deleted)) {
+async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin, record: Record) -> Option<Draft> {
+    let local = twin.local.clone()?;
+    if matches!(record.found, Found::Deleted) {
         twin.memory.deleted_here = true;
         twin.status = Status::Stopped;
-        return Ok(Some(super::record::draft(worker, twin, Body::Deleted { key: local.key }, None)));
+        super::ending::let_go(twin);
+        return Some(stopped(worker, twin));
     }
-    let Some(entity) = super::apply::entity_of(twin, record.as_ref()) else { return Ok(None) };
-    let Ok(pair) = view::rules(worker, connection).await else { return Ok(None) };
-    let Some(replica) = written::replica_of(worker, connection, &pair.outgoing, &twin.memory, &entity).await else {
-        return Ok(None);
-    };
+    let entity = super::apply::entity_of(twin, Some(&record.found))?;
+    let pair = view::rules(worker, connection).await.ok()?;
+    let replica = written::replica_of(worker, connection, &pair.outgoing, &twin.memory, &entity).await?;
     let event = Sync {
         entity_type: local.entity_type,
         key: local.key,
         url: entity.url.clone(),
         replica: replica.clone(),
-        modified_at: entity.modified_at.map(|at| crate::clock::Time(at.0 + read.clock_offset_ms)),
+        modified_at: entity.modified_at.map(|at| Time(at.0 + record.offset_ms)),
         changed: Default::default(),
         via: worker.parts.via.get(&worker.name).cloned().into_iter().chain(twin.memory.via.iter().cloned()).collect(),
         applied: twin.memory.received.clone(),
@@ -169,8 +223,8 @@ async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin) -> Resu
     };
     twin.memory.base.clone_from(&entity.fields);
     twin.memory.sent = Some(replica);
-    plan::settle::note_read(&mut twin.memory, &entity);
-    Ok(Some(super::record::draft(worker, twin, Body::Sync(Box::new(event)), None)))
+    plan::settle::note_read(&mut twin.memory, &entity, record.read_at);
+    Some(super::record::draft(worker, twin, Body::Sync(Box::new(event)), None))
 }
 
 /// Events that name no twin: `resynced`, or what cannot be read at all.

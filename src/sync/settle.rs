@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::holdup::was_kept;
 use crate::{
     clock::{Clock, Time},
     domain::{
+        change::NewChange,
         error::{ErrorRecord, Scope},
         history::{Direction, HistoryLine, Outcome},
         ids::{ConnectionId, ErrorId, TwinId},
@@ -13,7 +15,7 @@ use crate::{
         twin::Twin,
     },
     retry::Backoff,
-    store::{Store, StoreError, Tx, rows::Draft},
+    store::{Lease, Store, StoreError, Topic, Tx, rows::Draft},
 };
 
 const PARKED: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) };
@@ -94,10 +96,19 @@ pub(super) struct Park {
     pub connection: ConnectionId,
     /// Why.
     pub trouble: Trouble,
-    /// Changes that wait with it (outgoing); empty for incoming, where its events rest.
-    pub changes: Vec<i64>,
+    /// On which way, and what waits there.
+    pub way: Way,
     /// What to tell the other side, the first time.
     pub word: Option<Draft>,
+}
+
+/// What a parked twin's work waits as.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// Its events rest.
+    In,
+    /// This change is kept for it.
+    Out(Option<Box<NewChange>>),
 }
 
 /// What to store together.
@@ -113,7 +124,11 @@ pub(super) struct Settle {
     pub healed: Vec<(ConnectionId, TwinId)>,
     pub ended_events: Vec<i64>,
     pub resting: Vec<(ConnectionId, TwinId, Time)>,
-    pub changes: Vec<crate::domain::change::NewChange>,
+    pub changes: Vec<NewChange>,
+    /// Changes kept until a person lets them go on.
+    pub kept: Vec<NewChange>,
+    /// Held until all is stored.
+    pub leases: Vec<Lease>,
 }
 
 impl Settle {
@@ -129,12 +144,16 @@ impl Settle {
         self.ended_events.extend(other.ended_events);
         self.resting.extend(other.resting);
         self.changes.extend(other.changes);
+        self.kept.extend(other.kept);
+        self.leases.extend(other.leases);
     }
 
     /// Stores it all.
-    pub(super) async fn commit(self, store: &Store, clock: &dyn Clock, name: &'static str) -> Result<(), StoreError> {
+    pub(super) async fn commit(mut self, store: &Store, clock: &dyn Clock, name: &'static str) -> Result<(), StoreError> {
         let now = clock.now();
         let told = self.history.clone();
+        let _leases = std::mem::take(&mut self.leases);
+        self.changes.extend(self.kept.drain(..).map(|change| NewChange { due_at: NEVER, ..change }));
         let parks: Vec<(Park, ErrorId, Duration)> =
             self.parks.iter().map(|park| (park.clone(), ErrorId(clock.id()), PARKED.pause(1, clock))).collect();
         store
@@ -144,7 +163,7 @@ impl Settle {
                         tx.put_twin(twin).await?;
                     }
                     for (connection, twin) in &self.healed {
-                        heal(tx, *connection, *twin).await?;
+                        heal(tx, *connection, *twin, now).await?;
                     }
                     for (park, id, pause) in parks {
                         store_park(tx, park, id, pause, now).await?;
@@ -192,12 +211,39 @@ fn log(line: &HistoryLine) {
 }
 
 /// Closes a twin's error and lets its events and changes go on.
-pub(super) async fn heal(tx: &mut dyn Tx, connection: ConnectionId, twin: TwinId) -> Result<(), StoreError> {
+pub(super) async fn heal(tx: &mut dyn Tx, connection: ConnectionId, twin: TwinId, now: Time) -> Result<(), StoreError> {
     if let Some(error) = tx.error_of_twin(twin).await? {
         tx.close_error(error.id).await?;
         tx.release_arrived(connection, twin).await?;
+        release_changes(tx, connection, twin, now).await?;
     }
     Ok(())
+}
+
+/// Lets the changes that were kept for a twin go on.
+pub(super) async fn release_changes(
+    tx: &mut dyn Tx,
+    connection: ConnectionId,
+    twin: TwinId,
+    now: Time,
+) -> Result<(), StoreError> {
+    let ids = kept_changes(tx, connection, twin).await?;
+    if let Some(twin) = tx.twin(connection, twin).await?
+        && !ids.is_empty()
+    {
+        tx.delay_changes(&ids, now).await?;
+        tx.wake(Topic::Changes(twin.tracker));
+    }
+    Ok(())
+}
+
+/// The changes that were kept for a twin.
+pub(super) async fn kept_changes(tx: &mut dyn Tx, connection: ConnectionId, twin: TwinId) -> Result<Vec<i64>, StoreError> {
+    let Some(twin) = tx.twin(connection, twin).await? else { return Ok(Vec::new()) };
+    let Some(local) = &twin.local else { return Ok(Vec::new()) };
+    let changes = tx.changes(&twin.tracker, &local.entity_type, &local.key).await?;
+    let kept = changes.iter().filter(|change| change.change.connection == Some(connection) && was_kept(change));
+    Ok(kept.map(|change| change.id).collect())
 }
 
 async fn store_park(tx: &mut dyn Tx, park: Park, id: ErrorId, pause: Duration, now: Time) -> Result<(), StoreError> {
@@ -214,10 +260,10 @@ async fn store_park(tx: &mut dyn Tx, park: Park, id: ErrorId, pause: Duration, n
         Again::Newer => Some(NEVER),
         Again::Soon | Again::Hourly => next,
     };
-    if park.changes.is_empty() {
-        tx.rest_arrived(park.connection, park.twin, until).await?;
-    } else {
-        tx.delay_changes(&park.changes, until.unwrap_or(NEVER)).await?;
+    match park.way {
+        Way::In => tx.rest_arrived(park.connection, park.twin, until).await?,
+        Way::Out(Some(carrier)) => tx.add_changes(&[NewChange { due_at: until.unwrap_or(NEVER), ..*carrier }]).await?,
+        Way::Out(None) => {}
     }
     let again_the_same =
         known.as_ref().is_some_and(|known| known.code == park.trouble.code && known.detail == park.trouble.detail);

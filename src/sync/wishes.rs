@@ -6,7 +6,7 @@ use super::{
     Engine, Refused, links,
     outgoing::Worker,
     record::draft,
-    settle::{Settle, heal, line},
+    settle::{Settle, heal, kept_changes, line, release_changes},
 };
 use crate::{
     domain::{
@@ -66,6 +66,7 @@ impl Engine {
         if twins_here(&worker, &connection, &entity).await?.iter().any(|twin| twin.status != Status::Stopped) {
             return Err(Refused::State("that record is under sync on this connection already".to_owned()));
         }
+        self.remote_is_free(&connection, &entity, remote).await?;
         let ours = (entity.entity_type.as_str(), entity.key.as_str());
         let id = if connection.decides() {
             linked_twin_id(connection.id, ours, remote)
@@ -74,6 +75,12 @@ impl Engine {
         };
         let _lease = self.hold(&worker, connection.id, id, &entity).await?;
         let mut twin = started_here(&worker, &connection, id, &entity);
+        if let Ok(before) = self.twin(id).await {
+            // Linked again after a stop: the numbers that were heard still count.
+            twin.memory.seen = before.memory.seen;
+            twin.memory.epoch = before.memory.epoch;
+            twin.peer_seen = before.peer_seen;
+        }
         twin.remote = Some(EntityRef { entity_type: remote.0.to_owned(), key: remote.1.to_owned(), url: None });
         twin.memory.linked = true;
         links::baseline(&worker, &connection, &mut twin, &entity).await;
@@ -95,6 +102,24 @@ impl Engine {
         Ok(twin)
     }
 
+    /// Refuses to link a record of theirs that another of ours is under sync with.
+    async fn remote_is_free(&self, connection: &Connection, entity: &Entity, remote: (&str, &str)) -> Result<(), Refused> {
+        let (id, entity_type, key) = (connection.id, remote.0.to_owned(), remote.1.to_owned());
+        let twins = self
+            .parts()
+            .store
+            .read("twins_of_remote", move |tx| Box::pin(async move { tx.twins_of_remote(id, &entity_type, &key).await }))
+            .await?;
+        let other = twins.iter().filter(|twin| twin.status != Status::Stopped).filter_map(|twin| twin.local.as_ref());
+        match other.into_iter().find(|local| local.key != entity.key) {
+            None => Ok(()),
+            Some(local) => Err(Refused::State(format!(
+                "the other side's {} {} is under sync with {} {} on this connection",
+                remote.0, remote.1, local.entity_type, local.key
+            ))),
+        }
+    }
+
     /// Stops a twin on both sides; both records keep their values.
     pub async fn stop_twin(&self, id: TwinId) -> Result<Twin, Refused> {
         let twin = self.twin(id).await?;
@@ -105,6 +130,7 @@ impl Engine {
             return Ok(twin);
         }
         twin.status = Status::Stopped;
+        super::ending::let_go(&mut twin);
         let word = draft(&worker, &twin, Body::Stop {}, None);
         twin.memory.stop_event = Some(word.id);
         let mut told = line(&twin, worker.parts.clock.now(), Direction::Out, Outcome::Sent);
@@ -169,12 +195,7 @@ impl Engine {
             .store
             .write("retry", move |tx| {
                 Box::pin(async move {
-                    if let Some(local) = &twin.local {
-                        let changes = tx.changes(&twin.tracker, &local.entity_type, &local.key).await?;
-                        let ids: Vec<i64> = changes.iter().map(|change| change.id).collect();
-                        tx.delay_changes(&ids, now).await?;
-                        tx.wake(crate::store::Topic::Changes(twin.tracker.clone()));
-                    }
+                    release_changes(tx, twin.connection_id, twin.id, now).await?;
                     tx.release_arrived(twin.connection_id, twin.id).await?;
                     tx.wake(crate::store::Topic::Inbox(twin.tracker.clone()));
                     tx.put_twin(&twin).await
@@ -190,7 +211,7 @@ impl Engine {
         let _lease = self.hold_twin(&worker, &twin).await?;
         let mut twin = self.twin(id).await?;
         let reason = format!("skipped by a person: {}", error.title);
-        let (connection, tracker, now) = (twin.connection_id, twin.tracker.clone(), worker.parts.clock.now());
+        let (connection, now) = (twin.connection_id, worker.parts.clock.now());
         twin.memory.waits_for_person = false;
         twin.memory.parked_out = false;
         twin.memory.pending_write = None;
@@ -199,10 +220,19 @@ impl Engine {
         }
         let events =
             self.parts().store.read("arrived", move |tx| Box::pin(async move { tx.arrived(connection, Some(id)).await })).await?;
-        let folded = super::fold::fold(&events);
+        let folded = super::fold::fold(&events, twin.local.is_some());
         twin.memory.seen = twin.memory.seen.max(folded.up_to);
-        let word =
-            (!events.is_empty()).then(|| super::ending::word(&worker, &twin, &folded, Outcome::Skipped, Some(reason.clone())));
+        let mut words = Vec::new();
+        if !events.is_empty() {
+            words.push(super::ending::word(&worker, &twin, &folded, Outcome::Skipped, Some(reason.clone())));
+        }
+        if folded.link.is_some() && twin.local.is_none() {
+            // A link that was refused: no record is to be made for it either.
+            let stop = draft(&worker, &twin, Body::Stop {}, None);
+            twin.status = Status::Stopped;
+            twin.memory.stop_event = Some(stop.id);
+            words.push(stop);
+        }
         let direction = if events.is_empty() { Direction::Out } else { Direction::In };
         let mut told = line(&twin, now, direction, Outcome::Skipped);
         told.reason = Some(reason);
@@ -211,15 +241,13 @@ impl Engine {
             .store
             .write("skip", move |tx| {
                 Box::pin(async move {
-                    if let Some(local) = &twin.local {
-                        let changes = tx.changes(&tracker, &local.entity_type, &local.key).await?;
-                        tx.end_changes(&changes.iter().map(|change| change.id).collect::<Vec<_>>()).await?;
-                    }
+                    let kept = kept_changes(tx, connection, twin.id).await?;
+                    tx.end_changes(&kept).await?;
                     tx.end_arrived(&folded.rows).await?;
-                    heal(tx, connection, twin.id).await?;
+                    heal(tx, connection, twin.id, now).await?;
                     tx.add_history(&[told]).await?;
-                    if let Some(word) = word {
-                        tx.put_draft(&word).await?;
+                    for word in &words {
+                        tx.put_draft(word).await?;
                     }
                     tx.put_twin(&twin).await
                 })

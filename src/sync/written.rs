@@ -76,26 +76,36 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
         });
     }
     let after = written.read_back.as_deref();
+    let seen_before = twin.memory.seen;
     plan::settle::settle(&mut twin.memory, &work.weighed, &work.chosen, work.before.as_ref(), after);
     twin.memory.pending_write = None;
     // The hour of a read-back is not told: it proves nothing about notices of the same second.
-    twin.memory.read_at = if after.is_none() { work.read_at } else { None };
+    twin.memory.read_at = if after.is_none() && work.chosen.write.is_empty() { work.read_at } else { None };
     if work.before.is_none() || twin.memory.known.is_some() {
         let mut known = twin.memory.known.clone().unwrap_or_default();
         known.extend(work.chosen.write.clone());
         twin.memory.known = after.is_none().then_some(known);
     }
     twin.memory.seen = twin.memory.seen.max(work.folded.up_to);
+    twin.memory.undecided_since = (!twin.memory.undecided.is_empty()).then(|| twin.memory.undecided_since.unwrap_or(seen_before));
     let mut settle = Settle { ended_events: work.folded.rows.clone(), ..Settle::default() };
-    let more = remember(worker, &work.connection, twin, after).await;
+    // Where nothing had to be written, the record as it was read shows what else changed here.
+    let shown = after.or(work.before.as_ref().filter(|_| work.chosen.write.is_empty()));
+    let shown = shown.filter(|entity| after.is_some() || !replica::differences(&twin.memory.base, &entity.fields).is_empty());
+    let more = remember(worker, &work.connection, twin, shown).await;
     if more || twin.memory.owes_word {
         settle.changes.extend(look_again(worker, twin, work.folded.correlation));
     }
     if twin.status == Status::Parked && !twin.memory.parked_out {
         settle.healed.push((twin.connection_id, twin.id));
     }
+    let ended = work.folded.deleted || work.folded.stopped;
+    if ended {
+        super::ending::let_go(twin);
+        settle.healed.push((twin.connection_id, twin.id));
+    }
     if twin.status != Status::Parked || !twin.memory.parked_out {
-        twin.status = if work.folded.deleted { Status::Stopped } else { Status::InSync };
+        twin.status = if ended { Status::Stopped } else { Status::InSync };
     }
     twin.memory.deleted_there = work.folded.deleted;
     twin.last_synced_at = Some(now);
@@ -107,6 +117,9 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
 
 fn history(worker: &Worker, work: &Work) -> Vec<crate::domain::history::HistoryLine> {
     let mut reasons: Vec<String> = work.chosen.cut.iter().map(|field| format!("the text of {field} was cut to fit")).collect();
+    if work.folded.stopped {
+        reasons.push("stopped by the other side".to_owned());
+    }
     if work.folded.deleted {
         reasons.push("the other side's record was deleted; this one stays".to_owned());
     }

@@ -77,6 +77,10 @@ impl ApiError {
         Self::new(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
     }
 
+    pub(super) fn locked(id: &str) -> Self {
+        Self::new(400, "ENTITY_IS_LOCKED", format!("the entity is locked for editing: {id}"))
+    }
+
     pub(super) fn lock_row(id: &str) -> Self {
         Self::new(400, "UNABLE_TO_LOCK_ROW", format!("unable to obtain exclusive access to this record or 1 records: {id}"))
     }

@@ -173,6 +173,22 @@ impl OrgHandle {
         self.0.wake.notify_one();
     }
 
+    /// Submits a record for approval, or ends that: nobody edits it meanwhile.
+    pub fn lock(&self, id: &str, locked: bool) {
+        let mut state = self.0.lock();
+        let Some(id) = super::ids::to_18(id) else { return };
+        if locked {
+            state.locked.insert(id)
+        } else {
+            state.locked.remove(&id)
+        };
+    }
+
+    /// What the org does by itself on a save, from now on.
+    pub fn set_automation(&self, automation: super::settings::Automation) {
+        self.0.lock().settings.automation = automation;
+    }
+
     /// The next calls that match go wrong.
     pub fn fail(&self, fault: Fault) {
         self.0.lock().faults.add(fault);

@@ -172,6 +172,9 @@ impl State {
     }
 
     fn refuse_if_locked(&mut self, id: &str) -> Result<(), ApiError> {
+        if to_18(id).is_some_and(|id| self.locked.contains(&id)) {
+            return Err(ApiError::locked(id));
+        }
         if std::mem::take(&mut self.lock_next) { Err(ApiError::lock_row(id)) } else { Ok(()) }
     }
 

@@ -1,7 +1,10 @@
 //! The org's memory: object types, records, who may do what. One lock around all of it, one call at a time, so that a
 //! call is a transaction; [`State::mark`] and [`State::roll_back`] undo a part of one.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -79,6 +82,8 @@ pub(super) struct State {
     pub(super) cursors: Cursors,
     /// Saves of the running call that a fault refuses with a lock.
     pub(super) lock_next: bool,
+    /// Records in an approval.
+    pub(super) locked: BTreeSet<String>,
 }
 
 impl State {
@@ -110,6 +115,7 @@ impl State {
             outbound,
             cursors: Cursors::default(),
             lock_next: false,
+            locked: BTreeSet::new(),
         };
         state.furnish();
         state

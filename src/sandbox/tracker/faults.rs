@@ -20,6 +20,8 @@ pub enum TrackerFaultKind {
     Unavailable(Option<u64>),
     /// 400 with this text.
     Refuse(String),
+    /// 404: there is no such record, or none for us.
+    Missing,
     /// 410.
     Gone,
     /// 409 with this key.

@@ -43,6 +43,7 @@ fn broken(fault: &Kind) -> Option<(Answer, Option<u64>)> {
         Kind::TooMany(seconds) => ((429, json!({"error": "too many"})), Some(*seconds)),
         Kind::Unavailable(seconds) => ((503, json!({"error": "down for a moment"})), *seconds),
         Kind::Refuse(text) => ((400, Value::String(text.clone())), None),
+        Kind::Missing => ((404, json!({"error": "no such record"})), None),
         Kind::Gone => ((410, json!({"error": "gone"})), None),
         Kind::Conflict(key) => ((409, json!({"key": key})), None),
         Kind::LoseAnswer | Kind::HangAfterWork(_) | Kind::ResetBefore | Kind::Hang(_) => return None,

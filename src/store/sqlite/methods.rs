@@ -148,7 +148,7 @@ impl Tx for SqliteTx<'_> {
     async fn twin_ids(&mut self, connection: ConnectionId) -> Got<Vec<TwinId>> {
         twins::twin_ids(self, connection).await
     }
-    async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<TwinId>> {
+    async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<(TwinId, Time)>> {
         twins::creates_under_way(self, tracker, entity_type).await
     }
     async fn synced_types(&mut self, tracker: &str) -> Got<Vec<String>> {

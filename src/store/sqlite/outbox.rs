@@ -31,6 +31,12 @@ fn twin_text(twin: Option<TwinId>) -> String {
 
 pub(super) async fn put_draft(tx: &mut SqliteTx<'_>, draft: &Draft) -> Got<()> {
     tx.wake(Topic::Outbox(draft.connection_id));
+    if let (Body::Sync(_), Some(twin)) = (&draft.body, draft.twin) {
+        // A twin that goes on: an end that has not left yet would overtake a sync that waits since before it.
+        let sql = "DELETE FROM outbox
+            WHERE connection_id = $1 AND twin_id = $2 AND kind IN ('stop', 'deleted') AND n IS NULL";
+        tx.run(query(sql).bind(draft.connection_id.to_string()).bind(twin.to_string())).await?;
+    }
     let sql = "INSERT INTO outbox (connection_id, twin_id, kind, event_id, seen, at, correlation, json)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (connection_id, twin_id, kind) WHERE n IS NULL DO NOTHING";
     if tx.run(bind_draft(sql, draft)?).await? > 0 {

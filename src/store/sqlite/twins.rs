@@ -7,9 +7,10 @@ use super::{
     tx::{Got, SqliteTx},
 };
 use crate::{
+    clock::Time,
     domain::{
         ids::{ConnectionId, EntityRef, Side, TwinId},
-        twin::Twin,
+        twin::{Memory, Twin},
     },
     store::{
         Notice, StoreError, Tx,
@@ -160,13 +161,17 @@ pub(super) async fn list_twins(tx: &mut SqliteTx<'_>, filter: &TwinFilter, page:
 }
 
 pub(super) async fn twin_ids(tx: &mut SqliteTx<'_>, connection: ConnectionId) -> Got<Vec<TwinId>> {
-    let sql = "SELECT id FROM twins WHERE connection_id = $1 AND status <> 'stopped' ORDER BY id";
+    let sql = "SELECT id FROM twins WHERE connection_id = $1 ORDER BY id";
     tx.each(query(sql).bind(connection.to_string()), |row| parsed(row, 0)).await
 }
 
-pub(super) async fn creates_under_way(tx: &mut SqliteTx<'_>, tracker: &str, entity_type: &str) -> Got<Vec<TwinId>> {
-    let sql = "SELECT id FROM twins WHERE tracker = $1 AND creating_type = $2 ORDER BY id";
-    tx.each(query(sql).bind(tracker).bind(entity_type), |row| parsed(row, 0)).await
+pub(super) async fn creates_under_way(tx: &mut SqliteTx<'_>, tracker: &str, entity_type: &str) -> Got<Vec<(TwinId, Time)>> {
+    let sql = "SELECT id, memory FROM twins WHERE tracker = $1 AND creating_type = $2 ORDER BY id";
+    let read = |row: &SqliteRow| {
+        let memory: Memory = json(row, 1)?;
+        Ok((parsed(row, 0)?, memory.pending_write.map_or(Time(0), |write| write.started_at)))
+    };
+    tx.each(query(sql).bind(tracker).bind(entity_type), read).await
 }
 
 pub(super) async fn synced_types(tx: &mut SqliteTx<'_>, tracker: &str) -> Got<Vec<String>> {

@@ -93,6 +93,11 @@ pub fn weigh(memory: &Memory, theirs: Theirs<'_>, ours: Ours<'_>) -> Weighed {
             (ours.changed.get(name), replica::same(value(theirs.replica, name), value(ours.replica, name)))
         else {
             weighed.taken.push(name.clone());
+            let (our_value, their_value) = (value(ours.replica, name), value(theirs.replica, name));
+            if memory.undecided.contains(name) && !replica::same(our_value, their_value) {
+                // The decider has spoken: ours lost.
+                weighed.conflicts.push(conflict(name, our_value, their_value));
+            }
             continue;
         };
         let their_time = theirs.changed.get(name).copied().unwrap_or(theirs.modified_at);
@@ -121,14 +126,17 @@ fn settle_conflict(weighed: &mut Weighed, name: &str, times: (Time, Time), their
         return;
     }
     weighed.word.push(name.to_owned());
-    let line =
-        |from: &Value, to: &Value| FieldChange { field: name.to_owned(), from: from.clone(), to: to.clone(), conflict: true };
     if they_win(times, ours.prefer) {
         weighed.taken.push(name.to_owned());
-        weighed.conflicts.push(line(our_value, their_value));
+        weighed.conflicts.push(conflict(name, our_value, their_value));
     } else {
-        weighed.conflicts.push(line(their_value, our_value));
+        weighed.conflicts.push(conflict(name, their_value, our_value));
     }
+}
+
+/// A line for the history: the value that lost, and the one that won.
+fn conflict(name: &str, lost: &Value, won: &Value) -> FieldChange {
+    FieldChange { field: name.to_owned(), from: lost.clone(), to: won.clone(), conflict: true }
 }
 
 /// Newer wins; within two seconds the connection's preference does.

@@ -64,6 +64,7 @@ pub fn plan(memory: &mut Memory, seen: Seen<'_>) -> Decision {
     }
     if names.is_empty() && !first && !memory.owes_word {
         memory.base = seen.fields.clone();
+        memory.first_seen.clear();
         return Decision::Unchanged;
     }
     if let Some(stopped) = count_flips(&mut memory.flips, &names, seen) {

@@ -6,10 +6,13 @@ use super::{
     incoming::{Chosen, Weighed},
     value,
 };
-use crate::domain::{
-    replica::{self, Fields},
-    tracker::Entity,
-    twin::Memory,
+use crate::{
+    clock::Time,
+    domain::{
+        replica::{self, Fields},
+        tracker::Entity,
+        twin::Memory,
+    },
 };
 
 /// Takes in what was written, or that nothing had to be. `before` is the record right before the write (`None` for a
@@ -48,14 +51,19 @@ pub fn settle(memory: &mut Memory, weighed: &Weighed, chosen: &Chosen, before: O
         memory.owes_word = true;
         memory.word.clone_from(&weighed.word);
     }
-    if let Some(entity) = after.or(before) {
-        note_read(memory, entity);
+    match (after, before) {
+        (Some(entity), _) => note_read(memory, entity, None),
+        (None, Some(entity)) if chosen.write.is_empty() => note_read(memory, entity, None),
+        // Written, and not read since: no stamp that we know is that of the record as it is now.
+        _ => memory.stamp = None,
     }
 }
 
-/// Remembers the stamp of a read, so that later notices of the same state cost nothing.
-pub fn note_read(memory: &mut Memory, entity: &Entity) {
-    memory.stamp = entity.stamp.or(memory.stamp);
+/// Remembers the stamp of a read, so that later notices of the same state cost nothing. `read_at` is the tracker's time
+/// then, where known; a stamp that lies ahead of it is not kept.
+pub fn note_read(memory: &mut Memory, entity: &Entity, read_at: Option<Time>) {
+    memory.stamp = entity.stamp.filter(|stamp| read_at.is_none_or(|now| stamp.seconds() <= now.seconds()));
+    memory.read_at = read_at;
     memory.stamp_is_ours = entity.edited_by_us == Some(true);
 }
 

@@ -5,8 +5,10 @@
 //! [`process::Process`].
 #![allow(dead_code, reason = "a helper stays while its room is being built")]
 
+pub mod clock;
 pub mod pair;
 pub mod process;
+pub mod soap;
 pub mod wire;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -56,6 +58,8 @@ pub struct Settings {
     pub private_clock: Arc<dyn Clock>,
     /// Extra members of `POST /connections`.
     pub connection: Value,
+    /// The node knows a field for the twin's id.
+    pub marks: bool,
     /// Join the nodes and make triggers for everything.
     pub joined: bool,
 }
@@ -77,6 +81,7 @@ impl Default for Settings {
             public_clock: Arc::new(SystemClock),
             private_clock: Arc::new(SystemClock),
             connection: json!({}),
+            marks: true,
             joined: true,
         }
     }
@@ -236,7 +241,11 @@ impl World {
         let org = Org::start(settings.org, settings.public_clock.clone()).await.expect("the org starts");
         let tracker = SandboxTracker::start(settings.tracker, settings.private_clock.clone()).await.expect("the tracker starts");
         let allow = "[link]\nallow_addresses = [\"127.0.0.0/8\"]\n";
-        let rest = format!("{allow}{}{}", support_section(&org, &settings.support), settings.public);
+        let mut support = support_section(&org, &settings.support);
+        if !settings.marks {
+            support = support.replace("external_id_fields = { Case = \"Wicketgate_Id__c\" }\n", "");
+        }
+        let rest = format!("{allow}{support}{}", settings.public);
         let mut public = TestNode::new("public", dir.path(), Role::Public, settings.public_clock, &rest);
         let helpdesk = helpdesk_section(&tracker, settings.readable, &settings.helpdesk);
         let rest = format!("{allow}{}{helpdesk}", settings.private_link);
