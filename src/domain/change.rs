@@ -44,6 +44,9 @@ pub struct Content {
     /// Who saved last, if told (Salesforce: `LastModifiedById`).
     #[serde(default)]
     pub editor: Option<String>,
+    /// When the notice says that it happened, by the tracker's clock: stands in where the record names no time itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Time>,
     /// When these values were read, by the tracker's clock, where we read them ourselves (the light look).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<Time>,

@@ -232,7 +232,7 @@ impl Salesforce {
         let deleted = is_deleted(&entity);
         let editor = entity.fields.get("LastModifiedById").and_then(Value::as_str).map(str::to_owned);
         let (url, stamp, fields) = (entity.url, entity.stamp, entity.fields);
-        let content = Content { whole: true, deleted, url, stamp, editor, fields, read_at: Some(read_at) };
+        let content = Content { whole: true, deleted, url, stamp, editor, fields, read_at: Some(read_at), told_at: None };
         self.told(&entity.entity_type, entity.key, content)
     }
 

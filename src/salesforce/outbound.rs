@@ -236,7 +236,7 @@ fn content(fields: &Fields) -> Option<Content> {
         url: None,
         stamp: text("SystemModstamp").and_then(|stamp| stamp.parse().ok()),
         editor: text("LastModifiedById").and_then(ids::complete),
-        read_at: None,
+        ..Content::default()
     })
 }
 

@@ -186,7 +186,7 @@ async fn rival_of(tx: &mut dyn Tx, connection: ConnectionId, id: TwinId, folded:
 }
 
 /// Reads the records right before they are written.
-async fn read(worker: &Worker, mut items: Vec<Item>) -> Result<Vec<Item>, Failure> {
+pub(super) async fn read(worker: &Worker, mut items: Vec<Item>) -> Result<Vec<Item>, Failure> {
     let mut by_type: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
         if let Some(local) = item.twin.as_ref().and_then(|twin| twin.local.as_ref())

@@ -11,10 +11,12 @@ use super::{
     ending::park,
     judge::Failure,
     outgoing::Worker,
+    plan::value,
     settle::{Again, Settle, Trouble},
 };
 use crate::domain::{
     ids::{EntityRef, TwinId},
+    replica,
     tracker::{Caller, Created, Description, Entity, Found, TrackerError, Write, WriteKind, Written},
     twin::{PendingWrite, Twin},
 };
@@ -41,10 +43,39 @@ pub(super) async fn settle(worker: &Worker, items: Vec<Item>) -> Result<Vec<Item
     for (entity_type, items) in lost_creates {
         clear.extend(search(worker, &entity_type, items, &mut done).await?);
     }
+    let (repeats, touched) = parted(worker, repeats).await?;
+    clear.extend(touched);
     let mut failure = None;
     clear.extend(repeat(worker, repeats, &mut done, &mut failure).await);
     done.commit(&worker.parts.store, worker.parts.clock.as_ref(), "doubts_settled").await?;
     failure.map_or(Ok(clear), |error| Err(Failure::Tracker(error)))
+}
+
+/// Parts the writes that may be repeated from those whose record somebody has changed since: the repeat would land on
+/// what people did. Those are decided anew, with what the record holds now.
+async fn parted(worker: &Worker, items: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), Failure> {
+    let (mut repeats, updates): (Vec<Item>, Vec<Item>) =
+        items.into_iter().partition(|item| item.twin.as_ref().is_none_or(|twin| twin.local.is_none()));
+    let mut touched = Vec::new();
+    for mut item in super::apply::read(worker, updates).await? {
+        let Some(twin) = &mut item.twin else { continue };
+        let changed = match (&item.record, &twin.memory.pending_write) {
+            (Some(Found::Here(entity)), Some(pending)) => pending.fields.iter().any(|(name, ours)| {
+                let now = value(&entity.fields, name);
+                !replica::same_loosely(now, ours) && !replica::same_loosely(now, value(&twin.memory.base, name))
+            }),
+            (Some(Found::Deleted), _) => true,
+            _ => false,
+        };
+        if changed {
+            twin.memory.pending_write = None;
+            touched.push(item);
+        } else {
+            item.record = None;
+            repeats.push(item);
+        }
+    }
+    Ok((repeats, touched))
 }
 
 enum Question {

@@ -223,7 +223,8 @@ async fn speak(
         return park(worker, twin, case, trouble);
     }
     let now = worker.parts.clock.now();
-    let modified_at = entity.modified_at.map_or(now, |at| Time(at.0 + case.offset_ms));
+    let told_at = changes.iter().filter_map(|change| change.change.content.as_ref()?.told_at).max();
+    let modified_at = entity.modified_at.or(told_at).map_or(now, |at| Time(at.0 + case.offset_ms).min(now));
     let decision = plan::outgoing::plan(
         &mut twin.memory,
         plan::outgoing::Seen { fields: &shown.fields, replica: &output.replica, modified_at, now },

@@ -53,6 +53,10 @@ pub(super) async fn told(worker: &Worker, known: &Known, changes: &[Change], twi
     if content.deleted {
         return Some(Told { found: Found::Deleted, partial: false, read_at: None });
     }
+    // A message need not name our mark, and this may be a record that we are making.
+    if twins.is_empty() && !content.whole && (!known.creates.is_empty() || known.resyncing) {
+        return None;
+    }
     let holds = |needed: &Option<BTreeSet<String>>| {
         needed.as_ref().is_some_and(|needed| needed.iter().all(|name| content.fields.contains_key(name)))
     };

@@ -328,6 +328,7 @@ async fn twins_here(worker: &Worker, connection: &Connection, entity: &Entity) -
         .read("twins_of_record", move |tx| Box::pin(async move { tx.twins_of_record(&tracker, &entity_type, &key).await }))
         .await?;
     twins.retain(|twin| twin.connection_id == connection.id);
+    twins.sort_by_key(|twin| twin.status == Status::Stopped);
     Ok(twins)
 }
 

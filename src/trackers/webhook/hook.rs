@@ -131,7 +131,7 @@ fn content(data: &mut Fields, deleted: bool, stamp: Option<Time>) -> Result<Cont
     match replica::check(&fields) {
         Err(TooBig::Depth(depth)) => Err(HookError::TooDeep(depth)),
         Err(TooBig::Bytes(bytes)) => Err(HookError::TooLarge(bytes)),
-        Ok(()) => Ok(Content { fields, whole, deleted, url, stamp, ..Content::default() }),
+        Ok(()) => Ok(Content { fields, whole, deleted, url, stamp, told_at: stamp, ..Content::default() }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use wicketgate::sandbox::tracker::{TrackerFault, TrackerFaultKind};
 
 use super::by;
 use crate::support::{Settings, World, clock::MovableClock, until};
@@ -140,5 +141,65 @@ async fn ping_pong_is_stopped_with_both_values_shown() {
     let detail = twin["error"]["detail"].as_str().expect("words").to_owned();
     assert!(twin["error"]["title"].as_str().is_some_and(|title| title.contains("back and forth")), "{twin}");
     assert!(detail.contains("Ping") && detail.contains("Pong"), "{detail}");
+    // It waits for a person: another edit changes nothing, a retry lets the newest state go.
+    let node = if world.public.twin_of(&issue).await.is_some_and(|twin| twin["status"] == "parked") {
+        &world.public
+    } else {
+        &world.private
+    };
+    world.edit_case(&case, json!({"Subject": "Peace"}));
+    world.tracker.handle.edit(&issue, &json!({"summary": "Peace"}));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(node.twin_of(&issue).await.expect("a twin")["status"], "parked");
+    node.post(&format!("/errors/{}/retry", twin["error"]["id"].as_str().expect("an id")), json!({})).await;
+    world.twin_in(node, &issue, "in_sync").await;
+    world.edit_case(&case, json!({"Description": "in peace"}));
+    until("it flows again", || world.issue_field(&issue, "description") == "in peace").await;
+    assert_eq!(world.issue_field(&issue, "summary"), "Peace");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_counts_from_when_it_was_made_not_from_when_we_heard_of_it() {
+    let clock = MovableClock::default();
+    let mut world = World::with(by(&clock)).await;
+    let case = world.new_case(json!({"Subject": "Both"}));
+    let issue = world.issue_with("Both").await;
+    world.quiet().await;
+    world.private.stop().await;
+    world.tracker.handle.edit(&issue, &json!({"summary": "older"}));
+    clock.advance(A_WHILE);
+    world.edit_case(&case, json!({"Subject": "newer"}));
+    world.told(&world.public, &case, "it waits to leave", |line| line["changes"].to_string().contains("newer")).await;
+    clock.advance(A_WHILE);
+    world.private.start().await;
+    until("the newer edit there", || world.issue_field(&issue, "summary") == "newer").await;
+    world.quiet().await;
+    assert_eq!(world.case_field(&case, "Subject"), "newer");
+    assert_eq!(world.issue_field(&issue, "summary"), "newer");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_write_does_not_land_on_what_people_did_since() {
+    let clock = MovableClock::default();
+    let world = World::with(by(&clock)).await;
+    let case = world.new_case(json!({"Subject": "A", "Description": "A"}));
+    let issue = world.issue_with("A").await;
+    world.quiet().await;
+    let fault = TrackerFault { body: Some("B".to_owned()), ..TrackerFault::on_writes(1000, TrackerFaultKind::ResetBefore) };
+    world.tracker.handle.fail(fault);
+    let attempts = || world.tracker.handle.log().iter().filter(|one| one.status == 0).count();
+    world.edit_case(&case, json!({"Subject": "B", "Description": "B"}));
+    until("a write without an answer", || attempts() > 0).await;
+    clock.advance(A_WHILE);
+    world.tracker.handle.edit(&issue, &json!({"summary": "C"}));
+    until("the person's edit is told", || world.tracker.handle.hooks_waiting() == 0).await;
+    world.tracker.handle.clear_faults();
+    clock.advance(Duration::from_secs(60));
+    until("the newer edit stays and flows", || world.case_field(&case, "Subject") == "C").await;
+    until("the other field arrives", || world.issue_field(&issue, "description") == "B").await;
+    world.quiet().await;
+    assert_eq!(world.issue_field(&issue, "summary"), "C");
     world.stop().await;
 }

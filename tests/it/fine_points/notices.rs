@@ -155,3 +155,65 @@ async fn where_is_my_case_is_answered_without_a_twin() {
     assert_eq!(world.tracker.handle.count(), 1, "what has a twin flows whatever the filter says");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_shares_its_reads_and_every_change_has_one_outcome() {
+    let world = World::start().await;
+    let case = world.new_case(json!({"Subject": "0"}));
+    let issue = world.issue_with("0").await;
+    world.quiet().await;
+    let reads = world.calls("retrieve");
+    for round in 1..=40 {
+        world.edit_case(&case, json!({"Subject": round.to_string()}));
+    }
+    until("the last of them", || world.issue_field(&issue, "summary") == "40").await;
+    world.quiet().await;
+    let reads = world.calls("retrieve") - reads;
+    assert!(reads <= 20, "{reads} reads for forty saves");
+    let story = world.story(&world.public, &case).await;
+    let out: Vec<&Value> = story.iter().filter(|line| line["direction"] == "out").collect();
+    assert_eq!(out.len(), 41, "one outcome for each: {out:#?}");
+    for line in out.iter().filter(|line| line["outcome"] == "superseded") {
+        assert!(says(line, "superseded", "carried by the change of"), "{line}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tracker_that_cannot_be_asked_is_known_by_its_messages() {
+    let world = World::with(Settings { readable: false, ..Settings::default() }).await;
+    let issue = world.tracker.handle.create(&json!({"summary": "Unreadable", "description": "d"}));
+    let case = world.case_with("Unreadable").await;
+    world.quiet().await;
+    world.edit_case(&case, json!({"Subject": "From the org"}));
+    until("there", || world.issue_field(&issue, "summary") == "From the org").await;
+    world.tracker.handle.edit(&issue, &json!({"description": "from the tracker"}));
+    until("and back", || world.case_field(&case, "Description") == "from the tracker").await;
+    let other = world.new_case(json!({"Subject": "Made by the org"}));
+    let made = world.issue_with("Made by the org").await;
+    world.tracker.handle.edit(&made, &json!({"summary": "Edited by the tracker"}));
+    until("its edit", || world.case_field(&other, "Subject") == "Edited by the tracker").await;
+    world.quiet().await;
+    assert_eq!((world.org.handle.count("Case"), world.tracker.handle.count()), (2, 2));
+    assert_eq!(world.case_field(&case, "Subject"), "From the org");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trusted_echo_of_our_create_starts_no_second_twin() {
+    let support = "look = \"off\"\ntrust_messages = true\n".to_owned();
+    let world = World::with(Settings { support, ..Settings::default() }).await;
+    let us = world.org.handle.integration_user();
+    world.org.handle.permit_sending(&us, true);
+    let rows: Vec<String> = (0..10).map(|n| format!("Echoed {n}")).collect();
+    for summary in &rows {
+        world.tracker.handle.create(&json!({"summary": summary, "description": "d", "priority": "Low"}));
+    }
+    until("all of them", || world.org.handle.count("Case") == 10).await;
+    until("the echoes are delivered", || world.org.handle.deliveries().is_empty()).await;
+    world.quiet().await;
+    assert_eq!((world.org.handle.count("Case"), world.tracker.handle.count()), (10, 10));
+    let twins = world.public.get("/twins?limit=100").await;
+    assert_eq!(twins["items"].as_array().map(Vec::len), Some(10), "{twins}");
+    world.stop().await;
+}
