@@ -1,0 +1,168 @@
+//! How long a Case takes from the outbound message to the target's request, and how many cross in a second: both nodes
+//! on one core, the org, the target and the sender on the other. Prints numbers, asserts nothing.
+//!
+//! `cargo bench --bench chain`. The way: SOAP POST, store, read from the org, outgoing rule, store, link, store, incoming
+//! rule, store, request. Every Case is new, so every request is a create.
+
+mod support;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use support::{
+    Line, Node, SERVER, folder,
+    message::{self, Door},
+    pin_load,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use wicketgate::{
+    clock::SystemClock,
+    sandbox::org::{self, Org, OrgSettings},
+};
+
+const ALONE: usize = 300;
+const TOGETHER: usize = 4_000;
+const SENDERS: usize = 16;
+const SECRET: &str = "whsec_YmVuY2gtdHJhY2tlci1zZWNyZXQtMDAwMDAwMDE=";
+
+fn main() {
+    pin_load();
+    let folder = folder();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let target = Target::default();
+    let address = runtime.block_on(target.listen());
+    let settings = OrgSettings { daily_limit: 1_000_000, ..OrgSettings::default() };
+    let org = runtime.block_on(Org::start(settings, Arc::new(SystemClock))).expect("the org");
+    let keys = cases(&org);
+    let (public, _private, door) = runtime.block_on(nodes(folder.path(), &org, address));
+
+    let mut line = Line::open(public.address);
+    let mut took: Vec<Duration> = (0..ALONE)
+        .map(|number| {
+            let began = Instant::now();
+            line.post(&message(&door, &keys, number));
+            target.seen(number).duration_since(began)
+        })
+        .collect();
+    took.sort();
+    let at = |share: usize| took[ALONE * share / 100].as_secs_f64() * 1e3;
+    println!("SOAP POST to the target's request, one at a time: p50 {:.1} ms, p95 {:.1} ms (p50 under 5 ms)", at(50), at(95));
+
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (door, keys, address) = (&door, &keys, public.address);
+            scope.spawn(move || {
+                let mut line = Line::open(address);
+                for number in (ALONE + sender..ALONE + TOGETHER).step_by(SENDERS) {
+                    line.post(&message(door, keys, number));
+                }
+            });
+        }
+    });
+    let taken = began.elapsed().as_secs_f64();
+    let last = (ALONE..ALONE + TOGETHER).map(|number| target.seen(number)).max().unwrap_or(began);
+    let rate = TOGETHER as f64 / last.duration_since(began).as_secs_f64();
+    println!("{TOGETHER} Cases, acknowledged within {taken:.1} s: {rate:.0} events/s at the target (at least 1,000)");
+    runtime.block_on(org.stop());
+}
+
+fn message(door: &Door, keys: &[String], number: usize) -> String {
+    door.request(&message::body(&format!("04l5i{number:010}"), &keys[number], number as u64))
+}
+
+/// Cases that no message tells of yet; the Subject is the number.
+fn cases(org: &org::Running) -> Vec<String> {
+    let agent = org.handle.agent_user();
+    let rows: Vec<Value> =
+        (0..ALONE + TOGETHER).map(|number| json!({"Subject": number.to_string(), "Priority": "High"})).collect();
+    rows.chunks(200).flat_map(|rows| org.handle.create_many("Case", rows, &agent).expect("the org takes them")).collect()
+}
+
+async fn nodes(folder: &Path, org: &org::Running, target: SocketAddr) -> (Node, Node, Door) {
+    let settings = OrgSettings::default();
+    let support = format!(
+        "[trackers.support]\nkind = \"salesforce\"\nlogin_url = \"{}\"\nflow = \"client-credentials\"\nclient_id = \"{}\"\n\
+         client_secret = \"{}\"\nlook = \"off\"\n",
+        org.url,
+        settings.client_id,
+        settings.client_secret.expose()
+    );
+    let desk = format!("[trackers.desk]\nkind = \"webhook\"\nurl = \"http://{target}/\"\nsecret = \"{SECRET}\"\n");
+    let public = Node::start("serve", SERVER, folder, &support);
+    let private = Node::start("relay", SERVER, folder, &desk);
+    let wanted = json!({"tracker": "support", "destination_url": null, "mode": "basic",
+        "local_short_name": "support", "remote_short_name": "desk"});
+    let made = public.api("POST", "/connections", Some(wanted)).await;
+    let path = format!("/connections/{}/triggers", made["id"].as_str().expect("an id"));
+    public.api("POST", &path, Some(json!({"entity_type": "Case", "filter": ""}))).await;
+    private.api("POST", "/invitations/accept", Some(json!({"code": made["invitation"]["code"], "tracker": "desk"}))).await;
+    public.api("POST", "/trackers/support/check", Some(json!({}))).await;
+    let tracker = public.api("GET", "/trackers/support", None).await;
+    let door = Door::new(tracker["outbound_message_url"].as_str().expect("a door"));
+    (public, private, door)
+}
+
+/// A system that takes every record at once and remembers when it was asked.
+#[derive(Clone, Default)]
+struct Target(Arc<(Mutex<HashMap<usize, Instant>>, Condvar)>);
+
+impl Target {
+    async fn listen(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let target = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(target.clone().answer(stream));
+            }
+        });
+        address
+    }
+
+    async fn answer(self, mut stream: TcpStream) -> Option<()> {
+        stream.set_nodelay(true).ok()?;
+        let mut request = Vec::new();
+        loop {
+            let Some(body) = support::whole_request(&request) else {
+                if stream.read_buf(&mut request).await.ok()? == 0 {
+                    return None;
+                }
+                continue;
+            };
+            let body: Value = serde_json::from_slice(body).expect("JSON");
+            let number: usize = body["data"]["fields"]["summary"].as_str()?.parse().ok()?;
+            {
+                let mut seen = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.entry(number).or_insert_with(Instant::now);
+            }
+            self.0.1.notify_all();
+            let answer = json!({"key": format!("T-{number}")}).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
+            stream.write_all(format!("{head}{answer}").as_bytes()).await.ok()?;
+            request.clear();
+        }
+    }
+
+    /// When this record came; waits for it.
+    fn seen(&self, number: usize) -> Instant {
+        let mut seen = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(at) = seen.get(&number) {
+                return *at;
+            }
+            let (again, timeout) = self.0.1.wait_timeout(seen, Duration::from_secs(60)).unwrap_or_else(PoisonError::into_inner);
+            assert!(!timeout.timed_out(), "Case {number} did not arrive within a minute");
+            seen = again;
+        }
+    }
+}
