@@ -4,8 +4,9 @@
 //! repeats it; what a person should know stands as an error of the tracker ([`kit::door`](super::kit::door)).
 //!
 //! These doors are busy: a token is compared in memory, nothing is read from the database, and many messages share one
-//! commit.
+//! commit ([`intake`]).
 
+mod intake;
 mod outbound;
 mod sign_in;
 mod webhook;
@@ -18,9 +19,10 @@ use crate::telemetry::Counter;
 /// Largest outbound message or webhook.
 pub const LIMIT: usize = 2_000_000;
 
-/// Mounts the doors.
+/// Mounts the doors of one worker.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
+        .app_data(web::Data::new(intake::Intake::default()))
         .service(web::resource("/salesforce/{tracker}/outbound-messages/{token}").route(web::post().to(outbound::take)))
         .service(web::resource("/salesforce/{tracker}/oauth/callback").route(web::get().to(sign_in::finish)))
         .service(web::resource("/hooks/{tracker}/{token}").route(web::post().to(webhook::take)));

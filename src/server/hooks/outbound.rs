@@ -3,7 +3,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
-use super::{LIMIT, check_token};
+use super::{LIMIT, check_token, intake::Intake};
 use crate::{
     server::kit::{
         Node, Problem, body,
@@ -23,6 +23,7 @@ const ACK: &str = concat!(
 /// `POST /salesforce/{tracker}/outbound-messages/{token}`
 pub(super) async fn take(
     node: web::Data<Node>,
+    intake: web::Data<Intake>,
     request: HttpRequest,
     path: web::Path<(String, String)>,
     mut payload: web::Payload,
@@ -32,16 +33,16 @@ pub(super) async fn take(
     check_token(&node, &request, &tracker, &token).await?;
     let bytes = body::read(&mut payload, LIMIT).await?;
     match door.parse(&bytes) {
-        Ok(accepted) => Ok(store(&node, &tracker, accepted).await),
+        Ok(accepted) => Ok(store(&node, &intake, &tracker, accepted).await),
         Err(refusal) => Ok(refuse(&node, &tracker, refusal).await),
     }
 }
 
-async fn store(node: &Node, tracker: &str, accepted: Accepted) -> HttpResponse {
+async fn store(node: &Node, intake: &Intake, tracker: &str, accepted: Accepted) -> HttpResponse {
     let Accepted { changes, broken } = accepted;
     let (count, broken_count) = (changes.len() as u64, broken.len() as u64);
     let stored = if broken.is_empty() {
-        node.store.add_changes(changes).await
+        intake.add(&node.store, changes).await
     } else {
         // What was left aside is told in the same commit as what was taken in.
         let record = node.doors.record(tracker, Trouble::BrokenNotification, broken.join("\n"));

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{LIMIT, check_token};
+use super::{LIMIT, check_token, intake::Intake};
 use crate::{
     server::kit::{
         Code, Node, Problem, body,
@@ -14,6 +14,7 @@ use crate::{
 /// `POST /hooks/{tracker}/{token}`
 pub(super) async fn take(
     node: web::Data<Node>,
+    intake: web::Data<Intake>,
     request: HttpRequest,
     path: web::Path<(String, String)>,
     mut payload: web::Payload,
@@ -29,7 +30,7 @@ pub(super) async fn take(
         Ok(change) => change,
         Err(refusal) => return Err(refuse(&node, &tracker, refusal).await),
     };
-    node.store.add_changes(vec![change]).await?;
+    intake.add(&node.store, vec![change]).await?;
     node.metrics.add(Counter::WebhookChanges, 1);
     node.doors.good(&node.store, &tracker).await;
     Ok(HttpResponse::Accepted().finish())
