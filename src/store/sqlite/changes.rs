@@ -1,16 +1,18 @@
 //! Changes that wait, and the notice ids by which a repeat is known.
 //!
-//! The path of intake: all that waits goes in with two statements, however much it is. What no query asks for stands in
-//! one short JSON document.
+//! The path of intake: all that waits goes in with two statements over one list of values, and where nothing else waits
+//! they and their transaction are one text ([`Incoming::transaction`]). Values are bound one by one: a list of them in
+//! one JSON document, which other files use, costs more here, where documents stand inside it. What no query asks for
+//! stands in one short JSON document.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{query, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, query, sqlite::SqliteRow};
 
 use super::{
     columns::{col, count, from_json, parsed_opt, time, time_opt, to_json},
-    tx::{Got, SqliteTx},
+    tx::{Got, Query, SqliteTx},
 };
 use crate::{
     clock::Time,
@@ -43,21 +45,64 @@ struct RestRead {
     i: CorrelationId,
 }
 
-pub(super) async fn add_changes(tx: &mut SqliteTx<'_>, changes: &[NewChange]) -> Got<()> {
-    let mut seen = HashSet::new();
-    let mut rows = Vec::with_capacity(changes.len());
-    let mut notices = Vec::new();
-    let mut trackers = Vec::new();
+/// Rows of one text: with more it would be remade for too many lengths.
+const ROWS: usize = 64;
+
+/// Changes on their way in: repeats among them left out.
+pub(super) struct Incoming<'a> {
+    changes: Vec<&'a NewChange>,
+}
+
+impl<'a> Incoming<'a> {
+    pub(super) fn new(changes: &'a [NewChange]) -> Self {
+        let mut seen = HashSet::new();
+        let once = changes.iter().filter(|change| {
+            let notice = change.notice_id.as_ref();
+            notice.is_none_or(|notice| seen.insert((change.tracker.as_str(), notice.as_str())))
+        });
+        Self { changes: once.collect() }
+    }
+
+    /// Whom to wake.
+    pub(super) fn topics(&self) -> Vec<Topic> {
+        let mut trackers: Vec<&String> = self.changes.iter().map(|change| &change.tracker).collect();
+        trackers.dedup();
+        trackers.into_iter().map(|tracker| Topic::Changes(tracker.clone())).collect()
+    }
+
+    /// The whole transaction in one text: one hop to the connection's thread in place of four. `None`: too many rows.
+    pub(super) fn transaction(&self) -> Got<Option<Query<'static>>> {
+        if self.changes.is_empty() || self.changes.len() > ROWS {
+            return Ok(None);
+        }
+        let text = format!("BEGIN IMMEDIATE; {}; COMMIT", insertion(self.changes.len()));
+        bound(text, &self.changes).map(Some)
+    }
+}
+
+/// Two statements: the changes whose notice is not known, then the notices.
+fn insertion(rows: usize) -> String {
+    let [changes, notices] = [7, 3].map(|columns| {
+        let row = format!("({})", ["?"; 7][..columns].join(","));
+        vec![row; rows].join(",")
+    });
+    // `WHERE` also spares the parser an ambiguity with `ON CONFLICT`.
+    format!(
+        "INSERT INTO changes (tracker, entity_type, key, due_at, connection_id, body)
+            SELECT column1, column2, column3, column4, column5, column6 FROM (VALUES {changes})
+            WHERE column7 IS NULL
+                OR NOT EXISTS (SELECT 1 FROM notices WHERE tracker = column1 AND notice_id = column7);
+        INSERT INTO notices (tracker, notice_id, seen_at)
+            SELECT column1, column2, column3 FROM (VALUES {notices}) WHERE column2 IS NOT NULL
+            ON CONFLICT (tracker, notice_id) DO NOTHING"
+    )
+}
+
+/// Numbered places would let both statements share the values, but are looked up by name one by one.
+fn bound(text: String, changes: &[&NewChange]) -> Got<Query<'static>> {
+    // The text is made of places and what stands above; what comes from outside is bound.
+    let mut query = query(AssertSqlSafe(text));
     for change in changes {
-        if let Some(notice) = &change.notice_id {
-            if !seen.insert((&change.tracker, notice)) {
-                continue;
-            }
-            notices.push((&change.tracker, notice, change.received_at.0));
-        }
-        if !trackers.contains(&&change.tracker) {
-            trackers.push(&change.tracker);
-        }
         let rest = Rest {
             s: change.source,
             n: change.notice_id.as_deref(),
@@ -65,32 +110,28 @@ pub(super) async fn add_changes(tx: &mut SqliteTx<'_>, changes: &[NewChange]) ->
             r: change.received_at.0,
             i: change.correlation,
         };
-        rows.push((
-            &change.tracker,
-            &change.entity_type,
-            &change.key,
-            change.due_at.0,
-            change.connection,
-            to_json(&rest)?,
-            &change.notice_id,
-        ));
+        query = query
+            .bind(change.tracker.clone())
+            .bind(change.entity_type.clone())
+            .bind(change.key.clone())
+            .bind(change.due_at.0)
+            .bind(change.connection.map(|id| id.to_string()))
+            .bind(to_json(&rest)?)
+            .bind(change.notice_id.clone());
     }
-    // `WHERE` spares the parser an ambiguity with `ON CONFLICT` and leaves out known notices.
-    let sql = "INSERT INTO changes (tracker, entity_type, key, due_at, connection_id, body)
-        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($1)
-        WHERE value ->> 6 IS NULL
-            OR NOT EXISTS (SELECT 1 FROM notices WHERE tracker = value ->> 0 AND notice_id = value ->> 6)";
-    if !rows.is_empty() {
-        tx.run(query(sql).bind(to_json(&rows)?)).await?;
+    for change in changes {
+        query = query.bind(change.tracker.clone()).bind(change.notice_id.clone()).bind(change.received_at.0);
     }
-    if !notices.is_empty() {
-        let sql = "INSERT INTO notices (tracker, notice_id, seen_at)
-            SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) WHERE true
-            ON CONFLICT (tracker, notice_id) DO NOTHING";
-        tx.run(query(sql).bind(to_json(&notices)?)).await?;
+    Ok(query)
+}
+
+pub(super) async fn add_changes(tx: &mut SqliteTx<'_>, changes: &[NewChange]) -> Got<()> {
+    let incoming = Incoming::new(changes);
+    for part in incoming.changes.chunks(ROWS) {
+        tx.run(bound(insertion(part.len()), part)?).await?;
     }
-    for tracker in trackers {
-        tx.wake(Topic::Changes(tracker.clone()));
+    for topic in incoming.topics() {
+        tx.wake(topic);
     }
     Ok(())
 }

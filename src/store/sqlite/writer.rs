@@ -2,7 +2,7 @@
 //!
 //! It takes all that waits (a group), runs it in one transaction, commits once, and answers. While the commit syncs, the
 //! next group gathers in the queue. In a group of more than one, each job has a savepoint, so that one that fails undoes
-//! only itself; all waiting intake goes in as one job.
+//! only itself; all waiting intake goes in as one job, and where it waits alone as one text.
 //!
 //! What the disk refuses fails the whole group as unavailable: its callers may try again. The connection is then given
 //! up, and the next group opens a new one, so that the writer is well as soon as the disk is.
@@ -176,8 +176,16 @@ impl Writer {
             Some(conn) => conn,
             empty => empty.insert(SqliteConnection::connect_with(&self.options).await?),
         };
-        let mut tx = SqliteTx::new(conn, &self.shared);
         let alone = group.steps() == 1;
+        if alone && !group.changes.is_empty() {
+            let incoming = changes::Incoming::new(&group.changes);
+            if let Some(transaction) = incoming.transaction()? {
+                transaction.execute(conn).await?;
+                fire(&self.shared, incoming.topics(), Vec::new());
+                return Ok(Results { intake: Some(Ok(())), ..Results::default() });
+            }
+        }
+        let mut tx = SqliteTx::new(conn, &self.shared);
         tx.steer(if alone { "BEGIN IMMEDIATE" } else { "BEGIN IMMEDIATE; SAVEPOINT step" }).await?;
         let mut results = Results::default();
         let mut first = true;
