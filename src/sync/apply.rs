@@ -22,6 +22,7 @@ use super::{
     judge::Failure,
     outgoing::Worker,
     settle::Settle,
+    together::together,
     written,
 };
 use crate::{
@@ -34,8 +35,6 @@ use crate::{
     store::{Lease, LeaseKey, StoreError, Tx, rows::LinkState},
 };
 
-/// Twins settled in one transaction.
-const SETTLED_TOGETHER: usize = 100;
 /// Rule runs side by side.
 const RUNS: usize = 8;
 /// How often, and how long apart, a record that somebody works on is asked for.
@@ -251,17 +250,19 @@ async fn settle_all(worker: &Worker, works: Vec<Work>, answers: Vec<Result<Writt
     let mut failure = None;
     let mut results = futures_util::stream::iter(works.into_iter().zip(answers))
         .map(|(work, answer)| written::settle(worker, work, answer))
-        .buffer_unordered(RUNS)
-        .ready_chunks(SETTLED_TOGETHER);
-    while let Some(chunk) = results.next().await {
+        .buffer_unordered(RUNS);
+    loop {
+        let ended = together(&mut results).await;
+        if ended.is_empty() {
+            return failure.map_or(Ok(()), |error| Err(Failure::Tracker(error)));
+        }
         let mut done = Settle::default();
-        for (settle, concerns_all) in chunk {
+        for (settle, concerns_all) in ended {
             done.join(settle);
             failure = failure.or(concerns_all);
         }
         done.commit(&worker.parts.store, worker.parts.clock.as_ref(), "events_settled").await?;
     }
-    failure.map_or(Ok(()), |error| Err(Failure::Tracker(error)))
 }
 
 /// The record of a twin, where it is there.

@@ -15,6 +15,7 @@ use super::{
     record::{self, Case},
     settle::Settle,
     stand_in::{self, Told},
+    together::together,
     triage::{Triage, triage},
 };
 use crate::{
@@ -31,9 +32,6 @@ use crate::{
     },
     store::{StoreError, rows::WaitingRecord},
 };
-
-/// Records settled in one transaction.
-const SETTLED_TOGETHER: usize = 100;
 
 /// Why a batch was not finished; its changes stay.
 #[derive(Debug)]
@@ -130,18 +128,19 @@ async fn settle(
     matching: &BTreeMap<ConnectionId, Vec<String>>,
 ) -> Result<(), Failure> {
     use futures_util::StreamExt as _;
-    let mut results = futures_util::stream::iter(cases)
-        .map(|case| record::settle(worker, known, case, matching))
-        .buffer_unordered(8)
-        .ready_chunks(SETTLED_TOGETHER);
-    while let Some(chunk) = results.next().await {
+    let mut results =
+        futures_util::stream::iter(cases).map(|case| record::settle(worker, known, case, matching)).buffer_unordered(8);
+    loop {
+        let ended = together(&mut results).await;
+        if ended.is_empty() {
+            return Ok(());
+        }
         let mut done = Settle::default();
-        for one in chunk {
+        for one in ended {
             done.join(one);
         }
         done.commit(&worker.parts.store, worker.parts.clock.as_ref(), "changes_settled").await?;
     }
-    Ok(())
 }
 
 async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Known, StoreError> {

@@ -148,8 +148,19 @@ impl Settle {
         self.leases.extend(other.leases);
     }
 
-    /// Stores it all.
+    fn is_empty(&self) -> bool {
+        let Self { twins, drafts, ended_changes, delayed, history, parks, healed, ended_events, resting, changes, kept, .. } =
+            self;
+        let marks = ended_changes.is_empty() && delayed.is_empty() && ended_events.is_empty() && resting.is_empty();
+        let rows = twins.is_empty() && drafts.is_empty() && history.is_empty() && changes.is_empty() && kept.is_empty();
+        marks && rows && parks.is_empty() && healed.is_empty()
+    }
+
+    /// Stores it all; nothing costs nothing.
     pub(super) async fn commit(mut self, store: &Store, clock: &dyn Clock, name: &'static str) -> Result<(), StoreError> {
+        if self.is_empty() {
+            return Ok(());
+        }
         let now = clock.now();
         let told = self.history.clone();
         let _leases = std::mem::take(&mut self.leases);
