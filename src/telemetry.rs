@@ -163,6 +163,8 @@ counters! {
     RequestsRefused = "wicketgate_requests_total{status=\"4xx\"}";
     /// Requests answered by any door, by class of status.
     RequestsFailed = "wicketgate_requests_total{status=\"5xx\"}";
+    /// Requests of other nodes that were answered, held ones at their end.
+    LinkRequests = "wicketgate_link_requests_total";
     /// Changes taken in from outbound messages: stored, then acknowledged.
     MessageChanges = "wicketgate_changes_taken_total{source=\"outbound_message\"}";
     /// Changes taken in from webhooks.

@@ -39,15 +39,19 @@ pub async fn shell<B: MessageBody + 'static>(request: ServiceRequest, next: Next
     dress(&mut response, correlation);
     let status = response.status().as_u16();
     node.metrics.add(Counter::of_status(status), 1);
-    // The pattern, not the path: a path may hold a token.
-    let route = response.request().match_pattern().unwrap_or_else(|| "(none)".to_owned());
-    let took_ms = node.now().since(began).as_millis();
+    let path = response.request().path();
+    if path.starts_with("/link/") {
+        node.metrics.add(Counter::LinkRequests, 1);
+    }
+    // The pattern, not the path: a path may hold a token. Found only where a line is written, for that takes its time.
+    let route = || response.request().match_pattern().unwrap_or_else(|| "(none)".to_owned());
+    let took_ms = || node.now().since(began).as_millis();
     if status >= 500 {
-        tracing::warn!(%method, %route, status, took_ms, %correlation, "a request failed");
-    } else if route.starts_with("/api/") && method.as_str() != "GET" {
-        tracing::info!(%method, %route, status, took_ms, %correlation, "a request was answered");
+        tracing::warn!(%method, route = route(), status, took_ms = took_ms(), %correlation, "a request failed");
+    } else if path.starts_with("/api/") && method.as_str() != "GET" {
+        tracing::info!(%method, route = route(), status, took_ms = took_ms(), %correlation, "a request was answered");
     } else {
-        tracing::debug!(%method, %route, status, took_ms, %correlation, "a request was answered");
+        tracing::debug!(%method, route = route(), status, took_ms = took_ms(), %correlation, "a request was answered");
     }
     Ok(response)
 }
