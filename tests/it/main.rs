@@ -3,6 +3,7 @@
 mod architecture;
 mod config_samples;
 mod connections;
+mod economy;
 mod fine_points;
 mod kill;
 mod lives;
