@@ -9,4 +9,5 @@ mod lives;
 mod look;
 mod network;
 mod round_trip;
+mod salesforce;
 mod support;
