@@ -192,6 +192,9 @@ fn check_node(reader: &mut Reader<'_>, mut node: NodeSettings, role: Role) -> No
     if length == 0 || length > 80 || node.name.chars().any(char::is_control) {
         reader.problem(&["node", "name"], "must have 1 to 80 characters, none of them a control character");
     }
+    if let Err(why) = node.log.check() {
+        reader.problem(&["node", "log", "filter"], &why.to_string());
+    }
     match (role, &node.public_url) {
         (Role::Public, None) => reader.problem(
             &["node", "public_url"],

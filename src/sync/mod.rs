@@ -33,6 +33,7 @@ mod rest;
 mod resync;
 mod settle;
 mod stand_in;
+mod told;
 mod triage;
 mod view;
 mod wishes;
