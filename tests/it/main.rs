@@ -14,3 +14,4 @@ mod notify;
 mod round_trip;
 mod secrets;
 mod support;
+mod webhook;

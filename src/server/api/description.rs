@@ -12,6 +12,9 @@ const IDS: [&str; 2] = ["id", "trigger"];
 /// Query parts that are numbers.
 const NUMBERS: [&str; 1] = ["limit"];
 
+/// Members that an answer has only where they apply.
+const SOMETIMES: [&str; 3] = ["outbound_message_url", "webhook_url", "conflict"];
+
 /// See the module.
 pub(super) fn dress(mut document: Value) -> Value {
     for operations in members(&mut document["paths"]) {
@@ -27,6 +30,7 @@ pub(super) fn dress(mut document: Value) -> Value {
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}});
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     components["schemas"]["Code"] = json!({"type": "string", "enum": codes, "description": "See docs/problems.md."});
+    members(&mut components["schemas"]).for_each(complete);
     for (name, example) in examples() {
         components["schemas"][name]["examples"] = json!([example]);
     }
@@ -36,6 +40,16 @@ pub(super) fn dress(mut document: Value) -> Value {
 
 fn members(value: &mut Value) -> impl Iterator<Item = &mut Value> {
     value.as_object_mut().into_iter().flat_map(Map::values_mut)
+}
+
+/// An answer has all its members always, null where there is nothing to say. Requests are those that refuse unknown ones.
+fn complete(schema: &mut Value) {
+    for part in schema["allOf"].as_array_mut().into_iter().flatten() {
+        complete(part);
+    }
+    let Some(properties) = schema["properties"].as_object().filter(|_| schema["additionalProperties"] != false) else { return };
+    let always = properties.keys().filter(|name| !SOMETIMES.contains(&name.as_str()));
+    schema["required"] = always.cloned().collect();
 }
 
 fn dress_operation(method: &str, operation: &mut Value) {

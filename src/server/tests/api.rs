@@ -17,7 +17,8 @@ async fn every_described_operation_is_mounted() {
         let nil = uuid::Uuid::nil().to_string();
         let filled = path.replace("{name}", "support").replace("{type}", "Case").replace("{key}", "K");
         let filled = filled.replace("{id}", &nil).replace("{trigger}", &nil);
-        for method in methods.as_object().expect("methods").keys().filter(|_| path != "/stream") {
+        // The first never ends, the second is for everybody.
+        for method in methods.as_object().expect("methods").keys().filter(|_| path != "/stream" && path != "/openapi.json") {
             assert_eq!(
                 bench.send(&method.to_uppercase(), &format!("/api/v1{filled}"), "", None, &[]).await.status,
                 401,

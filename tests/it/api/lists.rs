@@ -83,20 +83,11 @@ async fn twins_are_found_by_every_form_of_a_key_and_by_each_filter() {
         let found = world.public.get(&format!("/twins?{}", query.replace("{id}", &world.connection))).await;
         assert_eq!(found["items"].as_array().map(Vec::len), Some(count), "{query}: {found}");
     }
-    for list in
-        ["/twins", "/errors", "/audit", "/connections", &format!("/twins/{}/history", ids(&world.public.get("/twins").await)[0])]
-    {
-        for cursor in ["nonsense", "1.x.y", ".", "9999999999999999999999.1"] {
+    let twin = ids(&world.public.get("/twins").await)[0].clone();
+    for list in ["/twins", "/errors", "/audit", "/connections", &format!("/twins/{twin}/history")] {
+        for cursor in ["%21", ".", "9999999999999999999999.1"] {
             let refused = world.public.call("GET", &format!("{list}?cursor={cursor}"), None).await;
-            // A place in a list of names is any text; what is no place is told.
-            assert!(
-                refused.status == 422 && refused.body["errors"][0]["field"] == "cursor" || refused.status == 200,
-                "{list} {cursor}"
-            );
-            assert!(
-                refused.status != 200 || list == "/connections" || cursor == "1.x.y" && list == "/twins" || list == "/errors",
-                "{list} {cursor}"
-            );
+            assert_eq!((refused.status, &refused.body["errors"][0]["field"]), (422, &json!("cursor")), "{list} {cursor}");
         }
         for limit in ["0", "501", "-1", "x", ""] {
             let refused = world.public.call("GET", &format!("{list}?limit={limit}"), None).await;
