@@ -189,6 +189,7 @@ impl Play {
         assert_eq!((check.0, &check.1["ok"]), (200, &json!(false)), "{}", check.1);
         let check = self.private.api("POST", "/destinations/check", Some(json!({"url": "http://user:pass@127.0.0.1:9/"}))).await;
         assert_eq!(check.0, 422, "{}", check.1);
+        self.org.handle.clear_faults();
         self.secrets.add("access token", access_token(&self.org.url).await);
     }
 }

@@ -225,9 +225,9 @@ async fn errors(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
     };
     refuse(1);
     let case = world.new_case(json!({"Subject": "Blue"}));
-    until_said("the error", || async { !world.private.get("/errors").await["items"].as_array().expect("a list").is_empty() })
+    until_said("the error", || async { !world.private.get("/errors?scope=twin").await["items"].as_array().expect("a list").is_empty() })
         .await;
-    let listed = private.get("/errors", &[]).await;
+    let listed = private.call_at("GET", "/errors", "/errors?scope=twin", None, 200).await;
     let error = &listed["items"][0];
     looks_like("error", error);
     assert_eq!((&error["scope"], &error["retryable"]), (&json!("twin"), &json!(false)), "{error}");
@@ -246,7 +246,7 @@ async fn errors(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
     world.issue_with("Blue").await;
     refuse(100);
     world.edit_case(&case, json!({"Subject": "Blue again"}));
-    let open = || async { world.private.get("/errors").await["items"].as_array().expect("a list").clone() };
+    let open = || async { world.private.get("/errors?scope=twin").await["items"].as_array().expect("a list").clone() };
     until_said("another error", || async { !open().await.is_empty() }).await;
     let many = private.call("POST", "/errors/retry", &[], Some(json!({"filter": {"scope": "twin"}})), 200).await;
     assert_eq!((&many["done"], &many["more"]), (&json!(1), &json!(false)), "{many}");
