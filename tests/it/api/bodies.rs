@@ -225,8 +225,10 @@ async fn errors(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
     };
     refuse(1);
     let case = world.new_case(json!({"Subject": "Blue"}));
-    until_said("the error", || async { !world.private.get("/errors?scope=twin").await["items"].as_array().expect("a list").is_empty() })
-        .await;
+    until_said("the error", || async {
+        !world.private.get("/errors?scope=twin").await["items"].as_array().expect("a list").is_empty()
+    })
+    .await;
     let listed = private.call_at("GET", "/errors", "/errors?scope=twin", None, 200).await;
     let error = &listed["items"][0];
     looks_like("error", error);
