@@ -300,7 +300,7 @@ async fn what_is_not_the_systems_is_refused_with_words() {
     }
     for (body, member) in [
         (json!({"type": "entity.updated", "data": {"entity_type": "issue", "fields": {"a": 1}}}), "key"),
-        (json!({"type": "entity.updated", "data": {"key": "L-1", "fields": {"a": 1}}}), "entity_type"),
+        (json!({"type": "entity.updated", "data": {"entity_type": " ", "key": "L-1", "fields": {"a": 1}}}), "entity_type"),
         (json!({"type": "entity.moved", "data": {"entity_type": "issue", "key": "L-1", "fields": {"a": 1}}}), "type"),
         (json!({"type": "entity.updated"}), "data"),
         (
