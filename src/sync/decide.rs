@@ -347,7 +347,7 @@ async fn weigh(
         };
         // A value of ours that they name has crossed already, whatever we remember of it.
         ours_changed.retain(|name, _| {
-            !crossed(name, confirmed) && !(set_back_here && sync.applied.as_ref().is_some_and(|applied| crossed(name, applied)))
+            !(crossed(name, confirmed) || set_back_here && sync.applied.as_ref().is_some_and(|applied| crossed(name, applied)))
         });
     }
     let resync = sync.confirmed.as_ref().map(|confirmed| Resync { confirmed, set_back_here });
