@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{
-    Inspected, Link, Refused,
+    Inspected, Link, Refused, Rekeys,
     call::{Failure, Outgoing},
     code,
     exchange::begin_epoch,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::connection::{Awaiting, Connection, Kind, Links, Remote, Status, Switch},
-    store::{Notice, StoreError, Topic},
+    store::{Notice, StoreError, Topic, rows::AuditLine},
 };
 
 /// Tries of an acceptance while the clocks find each other or the other node starts.
@@ -22,8 +22,15 @@ const TRIES: u32 = 4;
 
 impl Link {
     /// What would I join? Calls nobody.
-    pub fn inspect(&self, code: &str) -> Result<Inspected, Refused> {
-        Ok(code::read(code, self.parts.clock.now())?.inspected())
+    pub async fn inspect(&self, code: &str) -> Result<Inspected, Refused> {
+        let read = code::read(code, self.parts.clock.now())?;
+        let id = read.claims.connection.id;
+        let here = self.parts.store.read("link.inspect", move |tx| Box::pin(async move { tx.connection(id).await })).await?;
+        let rekeys = here.filter(|_| read.claims.connection.rekey).and_then(|here| {
+            let Remote { key_fingerprint, .. } = here.remote?;
+            Some(Rekeys { name: here.name, key_fingerprint })
+        });
+        Ok(Inspected { rekeys, ..read.inspected() })
     }
 
     /// Joins: calls the inviting node, then keeps the connection.
@@ -149,6 +156,7 @@ impl Link {
         let now = self.parts.clock.now();
         let waits = answered.awaiting.is_some();
         let before = wanted.remote.take();
+        let before_key = before.as_ref().map(|before| before.key_fingerprint.clone());
         wanted.remote = Some(Remote {
             node: answered.node,
             url: Some(read.claims.iss.clone()),
@@ -178,6 +186,14 @@ impl Link {
             wanted.activated_at.get_or_insert(now);
         }
         let epoch = answered.epoch;
+        let replaced = before_key.filter(|key| key != read.key.fingerprint()).map(|key| AuditLine {
+            at: now,
+            token_id: None,
+            by: read.claims.node.clone(),
+            action: "connection.rekeyed".to_owned(),
+            subject: wanted.id.to_string(),
+            detail: format!("key {} in the place of {key}", read.key.fingerprint()),
+        });
         self.parts
             .store
             .write("link.joined", move |tx| {
@@ -187,6 +203,9 @@ impl Link {
                         tx.insert_connection(&wanted).await?;
                     } else {
                         tx.update_connection(&wanted).await?;
+                    }
+                    if let Some(line) = replaced {
+                        tx.add_audit(&line).await?;
                     }
                     if let Some(epoch) = epoch {
                         let state = tx.link_state(wanted.id).await?;

@@ -88,6 +88,7 @@ impl Read {
             description: connection.description.clone(),
             expires_at: Time::from_seconds(self.claims.exp),
             key_fingerprint: self.key.fingerprint().to_owned(),
+            rekeys: None,
         }
     }
 }

@@ -121,6 +121,18 @@ pub struct Inspected {
     pub description: String,
     pub expires_at: Time,
     pub key_fingerprint: String,
+    /// Only where the code leads to a connection that is here already: whom it shall lead to from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rekeys: Option<Rekeys>,
+}
+
+/// A connection that is here already, and whose other end a code replaces.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rekeys {
+    /// This node's name for it.
+    pub name: String,
+    /// The other side's key as it is known here; the code's differs where that side lost its key.
+    pub key_fingerprint: String,
 }
 
 /// Whether an address is a Wicketgate node.

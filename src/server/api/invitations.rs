@@ -100,7 +100,7 @@ pub async fn inspect(node: web::Data<Node>, request: HttpRequest, caller: Caller
     caller.require_node(Scope::Configure)?;
     let asked: CodeQuestion = body.json()?;
     require_code(&asked.code)?;
-    let inspected = node.link.inspect(&asked.code).map_err(|refused| counted(&node, &request, refused.into()))?;
+    let inspected = node.link.inspect(&asked.code).await.map_err(|refused| counted(&node, &request, refused.into()))?;
     Ok(HttpResponse::Ok().json(inspected))
 }
 

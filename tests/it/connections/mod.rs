@@ -1,5 +1,6 @@
 //! How two nodes become partners, stay so, and part.
 
+mod confirming;
 mod invitations;
 mod public;
 mod rekey;

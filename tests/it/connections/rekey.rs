@@ -95,9 +95,13 @@ async fn a_public_node_with_a_new_key_is_followed() {
     let code = world.public.post(&format!("{path}/invitation"), json!({})).await;
     let read = world.private.post("/invitations/inspect", json!({"code": code["code"]})).await;
     assert_eq!(read["key_fingerprint"], new, "people compare before they join");
+    let known = world.private.get(&path).await["name"].clone();
+    assert_eq!(read["rekeys"], json!({"name": known, "key_fingerprint": old}), "and see what it replaces");
     let joined = world.private.post("/invitations/accept", json!({"code": code["code"], "tracker": "helpdesk"})).await;
     assert_eq!((joined["status"].as_str(), &joined["remote"]["key_fingerprint"]), (Some("pending"), &new));
     assert_eq!(joined["description"], "still here", "what is ours stays");
+    let audit = world.private.get("/audit").await;
+    assert!(audit["items"].as_array().expect("a list").iter().any(|line| line["action"] == "connection.rekeyed"), "{audit}");
     world.edit_case(&case, json!({"Subject": "Kept"}));
     world.tracker.handle.edit(&issue, &json!({"description": "kept too"}));
     world.public.post(&format!("{path}/confirm"), json!({})).await;

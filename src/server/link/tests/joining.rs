@@ -10,7 +10,7 @@ async fn a_code_is_read_and_accepted() {
     let far = Node::start("far", false).await;
     let offered = near.offer(Kind::Private, false).await;
     let code = near.link.invite(&offered, HOUR).await.expect("a code");
-    let seen = far.link.inspect(code.code.expose()).expect("reads");
+    let seen = far.link.inspect(code.code.expose()).await.expect("reads");
     assert_eq!((seen.node.as_str(), seen.local_short_name.as_str()), ("near", "there"));
     assert_eq!(seen.key_fingerprint, near.link.fingerprint());
     assert_eq!(near.link.accept(code.code.expose(), "t", None, None).await.expect_err("own").code, "cannot_join");
