@@ -76,6 +76,11 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
         });
     }
     let after = written.read_back.as_deref();
+    if made_nothing(&work, after) {
+        work.twin.memory.pending_write = None;
+        return Settle { twins: vec![work.twin], ..Settle::default() };
+    }
+    let twin = &mut work.twin;
     let seen_before = twin.memory.seen;
     plan::settle::settle(&mut twin.memory, &work.weighed, &work.chosen, work.before.as_ref(), after);
     twin.memory.pending_write = None;
@@ -113,6 +118,16 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
     settle.drafts.push(word(worker, &work.twin, &work.folded, Outcome::Applied, None));
     settle.twins.push(work.twin);
     settle
+}
+
+/// After a set-back, whether our create was a repeat for the tracker: the other side knows a record of ours, and it holds
+/// something else, or cannot be asked. The record is then ours as it stands, and the next round writes what differs.
+fn made_nothing(work: &Work, after: Option<&Entity>) -> bool {
+    let known_there = work.folded.sync.as_ref().is_some_and(|sync| sync.remote.is_some());
+    let holds = |entity: &Entity| {
+        work.chosen.write.iter().all(|(name, value)| replica::same_loosely(value, plan::value(&entity.fields, name)))
+    };
+    work.kind == WriteKind::Create && known_there && !after.is_some_and(holds)
 }
 
 fn history(worker: &Worker, work: &Work) -> Vec<crate::domain::history::HistoryLine> {

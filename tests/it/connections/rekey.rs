@@ -59,6 +59,7 @@ async fn a_private_node_that_lost_all_is_given_its_place_back() {
     assert_eq!(world.tracker.handle.count(), 1);
     world.public.post(&format!("{path}/confirm"), json!({})).await;
     world.issue_with("Meanwhile").await;
+    until("the edit", || world.issue_field(&issue, "description") == "meanwhile").await;
     world.quiet().await;
     assert_eq!((world.org.handle.count("Case"), world.tracker.handle.count()), (2, 2), "nothing is doubled");
     // The twin is the same, and edits come back.

@@ -68,7 +68,7 @@ async fn what_crossed_is_shown_on_both_sides_with_reasons_and_times() {
         assert!(twin["created_at"].is_string() && twin["last_synced_at"].is_string(), "{twin}");
         assert_eq!(twin["remote_outcome"]["outcome"], "applied", "the far side's outcome comes back: {twin}");
         let there = other.get(&format!("/twins/{}", text(&listed[0]["id"]))).await;
-        assert_eq!(twin["local_replica"]["description"], there["remote_replica"]["description"], "what one sent the other has");
+        assert_eq!(twin["local_replica"]["summary"], there["remote_replica"]["summary"], "what one sent the other has");
         let history = node.get(&format!("/twins/{}/history", text(&listed[0]["id"]))).await;
         let lines = history["items"].as_array().expect("a list");
         for (direction, outcome) in [("out", "sent"), ("in", "applied")] {

@@ -1,6 +1,6 @@
 //! Stop sync and start again: both sides, the same record.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{World, pair::text, until, until_said};
 
@@ -68,5 +68,26 @@ async fn either_side_stops_a_twin_and_either_starts_it_again() {
         world.quiet().await;
         assert_eq!((world.org.handle.count("Case"), world.tracker.handle.count()), (1, 1), "nothing is doubled");
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_ends_what_held_the_twin_up() {
+    use wicketgate::sandbox::tracker::{TrackerFault, TrackerFaultKind};
+    let world = World::start().await;
+    let kind = TrackerFaultKind::Refuse("no".to_owned());
+    world.tracker.handle.fail(TrackerFault { kind, times: 1_000, reads: false, body: Some("Stuck".to_owned()) });
+    let case = world.new_case(json!({"Subject": "Stuck"}));
+    until_said("the twin to be parked", || async {
+        world.private.twin_of(&case).await.is_some_and(|twin| twin["status"] == "parked")
+    })
+    .await;
+    let one = format!("/twins/{}", text(&world.public.twin_of(&case).await.expect("a twin")["id"]));
+    world.public.delete(&one).await;
+    until_said("the other side to be stopped", || async { world.private.get(&one).await["status"] == "stopped" }).await;
+    assert_eq!(world.private.get(&one).await["error"], Value::Null);
+    until_said("its error to be closed", || async { world.private.get("/errors").await["items"] == json!([]) }).await;
+    world.quiet().await;
+    assert_eq!(world.tracker.handle.count(), 0);
     world.stop().await;
 }
