@@ -206,15 +206,18 @@ impl SalesforceDoor for OutboundDoor {
         let message = outbound::parse(body, Limits::default()).map_err(|error| DoorRefusal::Malformed(error.to_string()))?;
         let got = message.organization_id.clone();
         let Some(expected) = self.org.org_id().or_else(|| self.keep.known_org()) else {
-            let why = "this tracker has not logged in yet, so it does not know its org; the message will come again";
-            return Err(DoorRefusal::Malformed(why.to_owned()));
+            let why = "the tracker has not logged in yet, so it does not know its org";
+            return Err(DoorRefusal::NotReady(why.to_owned()));
         };
         if !same_org(&expected, &got) {
             return Err(DoorRefusal::WrongOrg { got, expected });
         }
         let changes = outbound::changes(&message, self.org.name(), self.clock.now(), self.clock.as_ref());
-        let broken = message.notifications.iter().filter_map(|one| one.as_ref().err());
-        let broken = broken.map(|one| format!("{}: {}", one.id.as_deref().unwrap_or("without id"), one.reason)).collect();
+        let mut broken: Vec<String> =
+            message.notifications.iter().filter_map(|one| one.as_ref().err()).map(ToString::to_string).collect();
+        if self.org.settings().look == Look::Off {
+            broken.extend(outbound::without_record(&message).iter().map(ToString::to_string));
+        }
         Ok(Accepted { changes, broken })
     }
 }
@@ -243,6 +246,10 @@ impl SignIn for OrgSignIn {
 
     async fn finish(&self, redirect: &url::Url, state: &str, code: &str) -> Result<(), TrackerError> {
         self.0.finish_sign_in(state, code, redirect.as_str()).await
+    }
+
+    async fn refused(&self, state: &str, error: &str, description: &str) -> TrackerError {
+        self.0.refuse_sign_in(state, error, description).await
     }
 }
 

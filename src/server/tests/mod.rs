@@ -145,6 +145,7 @@ impl SalesforceDoor for Lines {
             match line {
                 "org" => return Err(DoorRefusal::WrongOrg { got: "00DB".into(), expected: "00DA".into() }),
                 line if line.starts_with("broken") => accepted.broken.push(line.to_owned()),
+                "early" => return Err(DoorRefusal::NotReady("not logged in".into())),
                 key => accepted.changes.push(change(key)),
             }
         }
