@@ -1,9 +1,11 @@
 //! `wicketgate tracker`.
 
+use std::io::IsTerminal as _;
+
 use serde_json::{Value, json};
 
 use super::{
-    api::NodeArgs,
+    api::{ApiClient, NodeArgs},
     output::{Output, clean, confirmed},
 };
 
@@ -23,7 +25,13 @@ enum What {
     /// Shows one, with the address that it should be told to call
     Show(One),
     /// Proves each step to a tracker and says what to do about the first that fails
-    Check(One),
+    Check {
+        #[command(flatten)]
+        one: One,
+        /// Do not ask for a record to be saved: tell only when the last message came
+        #[arg(long)]
+        unattended: bool,
+    },
     /// Gives the tracker's door a new address; the old one lives on for a day
     RotateToken {
         #[command(flatten)]
@@ -38,6 +46,9 @@ enum What {
     /// Prints the address where a person signs in to the tracker for the node
     SignIn(One),
 }
+
+/// How long a person has to save a record.
+const MESSAGE_WAIT_SECONDS: u32 = 120;
 
 #[derive(Debug, clap::Args)]
 struct One {
@@ -69,7 +80,7 @@ impl Args {
                 return Ok(true);
             }
             What::Show(one) => api.get(&["trackers", &one.name]).await?,
-            What::Check(one) => {
+            What::Check { one, unattended } => {
                 let check = api.post(&["trackers", &one.name, "check"], Value::Null).await?;
                 let steps = check["steps"].as_array().map_or(&[] as &[Value], Vec::as_slice);
                 if json {
@@ -77,7 +88,11 @@ impl Args {
                 } else {
                     out.table(&STEPS, steps)?
                 }
-                return Ok(check["ok"] == true);
+                let attended = !unattended && !json && std::io::stdout().is_terminal();
+                if check["ok"] != true || !attended || !steps.iter().any(|step| step["name"] == "last message") {
+                    return Ok(check["ok"] == true);
+                }
+                return wait_for_message(&api, &one.name, out).await;
             }
             What::RotateToken { one, at_once, yes } => {
                 let when = if at_once { "The old one dies now." } else { "The old one lives on for a day." };
@@ -98,4 +113,25 @@ impl Args {
         out.answer(json, &answer)?;
         Ok(true)
     }
+}
+
+/// Asks a person to save a record and waits for its message.
+async fn wait_for_message(api: &ApiClient, name: &str, out: &mut Output) -> anyhow::Result<bool> {
+    let last = |tracker: &Value| tracker["last_notice_at"].as_str().map(str::to_owned);
+    let before = last(&api.get(&["trackers", name]).await?);
+    out.line("Now save a record in that system as a person, not as our own user. Waiting two minutes for its message (Ctrl-C ends it)…")?;
+    for _ in 0..MESSAGE_WAIT_SECONDS {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let now = last(&api.get(&["trackers", name]).await?);
+        if now != before {
+            out.line("It came.")?;
+            return Ok(true);
+        }
+    }
+    out.line(
+        "None came. Check that the flow is active and its outbound message has the address that `tracker show` prints, that the \
+         user who saved has the permission Send Outbound Messages, and what Setup shows under Outbound Messages, View Message \
+         Delivery Status. `error list` shows what was refused here.",
+    )?;
+    Ok(false)
 }

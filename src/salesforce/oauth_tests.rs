@@ -98,5 +98,6 @@ fn the_signature_is_of_id_and_hour() {
 #[test]
 fn a_sandbox_has_another_audience() {
     assert_eq!(common_host("https://acme--dev.sandbox.my.salesforce.com"), "https://test.salesforce.com");
+    assert_eq!(common_host("https://acme--uat.my.salesforce.com"), "https://test.salesforce.com");
     assert_eq!(common_host("https://acme.my.salesforce.com"), "https://login.salesforce.com");
 }

@@ -361,8 +361,8 @@ fn content(fields: &Fields) -> Option<Content> {
 }
 
 #[cfg(test)]
-#[path = "outbound/tests.rs"]
-mod tests;
-#[cfg(test)]
 #[path = "outbound/contract_tests.rs"]
 mod contract_tests;
+#[cfg(test)]
+#[path = "outbound/tests.rs"]
+mod tests;

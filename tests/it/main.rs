@@ -10,4 +10,5 @@ mod lives;
 mod look;
 mod network;
 mod round_trip;
+mod salesforce;
 mod support;

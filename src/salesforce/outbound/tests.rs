@@ -155,10 +155,13 @@ fn text_gets_the_form_that_rest_has() {
             field("SystemModstamp", "datetime"),
             field("Target_Date__c", "date"),
             field("Subject", "string"),
+            field("Description", "textarea"),
+            field("Card__c", "encryptedstring"),
         ],
     };
     let fields = json!({"IsClosed": "false", "Estimated_Cost__c": "1.25E7", "SystemModstamp": "2026-11-23T02:41:07.000Z",
-        "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1"});
+        "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1",
+        "Description": "two\nlines", "Card__c": "****1234"});
     let typed = typed(fields.as_object().expect("fields"), &description);
     let expected = json!({"IsClosed": false, "Estimated_Cost__c": 12_500_000.0, "SystemModstamp": "2026-11-23T02:41:07.000+0000",
         "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1"});
@@ -176,7 +179,8 @@ fn what_the_contract_fixes_is_fixed() {
     assert!(refused(&SAMPLE.replace("<PartnerUrl>", "<PartnerUrl x=\"1\">")).contains("PartnerUrl"));
     assert!(refused(&SAMPLE.replace("xsi:nil=\"true\"/>", "xsi:nil=\"true\">x</SessionId>")).contains("SessionId"));
     assert!(refused(&SAMPLE.replace("xsi:nil=\"true\"", "xsi:nil=\"yes\"")).contains("nil"));
-    let header = |inner: &str| SAMPLE.replace("<soapenv:Body>", &format!("<soapenv:Header>{inner}</soapenv:Header><soapenv:Body>"));
+    let header =
+        |inner: &str| SAMPLE.replace("<soapenv:Body>", &format!("<soapenv:Header>{inner}</soapenv:Header><soapenv:Body>"));
     assert_eq!(read(&header("<a xmlns=\"urn:x\"/>")), read(SAMPLE));
     assert!(refused(&header("<a xmlns=\"urn:x\" soapenv:mustUnderstand=\"1\"/>")).contains("understood"));
     assert!(refused(&SAMPLE.replace("<?xml version=\"1.0\"", "<?xml version=\"1.1\"")).contains("1.0"));
@@ -198,7 +202,10 @@ fn what_real_traffic_varies_is_taken() {
     let short = short.expect("reads");
     assert_eq!(short.organization_id, "00D5i000000XyZa");
     assert_eq!(short.notifications[0].as_ref().expect("whole").id, "04l5i0000012QwEAAU");
-    let default = SAMPLE.replace("<sf:Subject>Pump stops under load</sf:Subject>", "<Subject xmlns=\"urn:sobject.enterprise.soap.sforce.com\">Pump stops under load</Subject>");
+    let default = SAMPLE.replace(
+        "<sf:Subject>Pump stops under load</sf:Subject>",
+        "<Subject xmlns=\"urn:sobject.enterprise.soap.sforce.com\">Pump stops under load</Subject>",
+    );
     assert_eq!(read(&default), Ok(plain.clone()));
     let no_checksum = read(&SAMPLE.replace("04l5i0000012QwFAAU", "04l000000000000042")).expect("reads");
     assert_eq!(no_checksum.notifications[1].as_ref().expect("whole").id, "04l000000000000042");

@@ -66,7 +66,9 @@ fn page(status: u16, title: &str, text: &str) -> HttpResponse {
         escape(title),
         escape(text)
     );
-    HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::OK)).content_type("text/html; charset=utf-8").body(body)
+    HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::OK))
+        .content_type("text/html; charset=utf-8")
+        .body(body)
 }
 
 fn escape(text: &str) -> String {

@@ -68,7 +68,8 @@ pub(super) async fn show(
         return Err(guess(&node, &request));
     }
     let last = node.doors.last_notice(&tracker);
-    let heard = last.map_or_else(|| "None has come since this node was started.".to_owned(), |at| format!("The last came at {at}."));
+    let heard =
+        last.map_or_else(|| "None has come since this node was started.".to_owned(), |at| format!("The last came at {at}."));
     let text = format!(
         "Salesforce posts its outbound messages for the tracker {tracker} here, and this address is right: enter it as the \
          Endpoint URL of the outbound message. A browser can do no more with it. Keep it to yourself: who knows it can send \

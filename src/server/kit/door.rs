@@ -250,7 +250,13 @@ impl Doors {
                 })
             })
             .await?;
-        Ok(Self { clock, tokens: ArcSwap::from_pointee(tokens), told: Mutex::default(), heard: Mutex::default(), open: ArcSwap::from_pointee(open) })
+        Ok(Self {
+            clock,
+            tokens: ArcSwap::from_pointee(tokens),
+            told: Mutex::default(),
+            heard: Mutex::default(),
+            open: ArcSwap::from_pointee(open),
+        })
     }
 
     /// The token in the tracker's address, for those who may see it.

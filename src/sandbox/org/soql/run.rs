@@ -8,7 +8,7 @@ use super::{
     super::{
         errors::ApiError,
         schema::{Field, Kind, ObjectType},
-        state::{Record, State, attributes},
+        state::{Record, State, attributes, seen},
     },
     Expr, Op, Query,
     filter::Test,
@@ -152,7 +152,7 @@ fn place(state: &State, out: &mut Map<String, Value>, record: &Record, steps: &[
             Kind::Base64 => {
                 json!(format!("/services/data/v68.0/sobjects/{}/{}/{}", record.object, record.text("Id"), column.field.name))
             }
-            _ => record.get(&column.field.name).clone(),
+            _ => seen(column.field, record.get(&column.field.name)),
         };
         out.insert(column.field.name.clone(), shown);
         return;
