@@ -108,6 +108,10 @@ impl Place {
                 self.began = None;
             }
         }
+    }
+
+    /// Forgets what neither the overlap nor the list of deletes can show again.
+    fn prune(&mut self) {
         let reach = self.since.minus(OVERLAP).minus(OVERLAP);
         self.seen.retain(|_, stamp| *stamp >= reach);
         while self.seen.len() > MOST_SEEN {
@@ -184,6 +188,7 @@ impl Salesforce {
                 (place.owes_recheck, place.rechecked) = (false, Some(now));
             }
         }
+        place.prune();
         looked.changes.extend(changes);
         Ok(place)
     }
@@ -317,6 +322,7 @@ mod tests {
         assert!(place.take("a", at(10_001), at(10_005)), "a newer stamp is news");
         assert_eq!(place.since, at(10_000));
         place.settle(at(20_000), None, false);
+        place.prune();
         assert!(place.seen.is_empty(), "what the overlap cannot show again is forgotten");
     }
 

@@ -20,22 +20,23 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::hmac;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use oauth2::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
     PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, StandardRevocableToken, StandardTokenResponse, TokenResponse,
     TokenUrl,
     basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType},
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{Keep, error, ids, rest, settings::Flow, settings::Settings};
+use super::{
+    Keep, error, ids, rest,
+    settings::{Flow, Settings},
+    token_answer::{Extra, identity_of, instance_of, signed},
+};
 use crate::{
     clock::Clock,
     domain::tracker::{Fault, Retry, TrackerError},
-    secret::{Secret, same_bytes},
+    secret::Secret,
 };
 
 /// Longest wait for a login.
@@ -45,36 +46,6 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// How far the end of an assertion lies ahead: the documented three minutes, less what two clocks may differ.
 const ASSERTION_SECONDS: i64 = 175;
-
-/// What Salesforce adds to a token answer.
-#[derive(Clone, Serialize, Deserialize)]
-struct Extra {
-    #[serde(default)]
-    instance_url: Option<String>,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default, deserialize_with = "text_or_number")]
-    issued_at: Option<String>,
-    #[serde(default)]
-    signature: Option<String>,
-}
-
-/// Documented as text; a number means the same.
-fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    })
-}
-
-impl std::fmt::Debug for Extra {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Extra")
-    }
-}
-
-impl oauth2::ExtraTokenFields for Extra {}
 
 type Answer = StandardTokenResponse<Extra, BasicTokenType>;
 type Client = oauth2::Client<
@@ -375,25 +346,6 @@ fn common_host(origin: &str) -> &'static str {
     let sandbox = [".sandbox.", ".scratch.", "//test.salesforce.com"].iter().any(|part| origin.contains(part))
         || origin.split("//").nth(1).and_then(|host| host.split('.').next()).is_some_and(|name| name.contains("--"));
     if sandbox { "https://test.salesforce.com" } else { "https://login.salesforce.com" }
-}
-
-fn signed(id: &str, issued_at: &str, signature: &str, secret: &Secret) -> bool {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-    let expected = STANDARD.encode(hmac::sign(&key, format!("{id}{issued_at}").as_bytes()));
-    same_bytes(expected.as_bytes(), signature.as_bytes())
-}
-
-/// Org and user: the last two segments of the identity URL.
-fn identity_of(url: &str) -> Option<(String, String)> {
-    let mut segments = url.trim_end_matches('/').rsplit('/');
-    let user = ids::complete(segments.next()?)?;
-    let org = ids::complete(segments.next()?)?;
-    org.starts_with("00D").then_some((org, user))
-}
-
-fn instance_of(text: &str) -> Option<String> {
-    let url = url::Url::parse(text).ok()?;
-    (matches!(url.scheme(), "https" | "http") && url.has_host()).then(|| url.origin().ascii_serialization())
 }
 
 #[cfg(test)]

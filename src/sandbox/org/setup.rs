@@ -37,7 +37,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 /// What to configure in a node beside this org.
 pub(super) fn instructions(url: &str, settings: &OrgSettings) -> String {
-    let mark = if settings.external_id { "external_id_fields = { Case = \"Wicketgate_Id__c\" }\n  " } else { "" };
+    let mark = if settings.external_id { "  external_id_fields = { Case = \"Wicketgate_Id__c\" }\n" } else { "" };
     let jwt = match settings.jwt_public_key {
         Some(_) => format!(
             "flow = \"jwt-bearer\", username = \"{}\", private_key = the other half of the key given with --jwt-certificate",
@@ -48,7 +48,7 @@ pub(super) fn instructions(url: &str, settings: &OrgSettings) -> String {
     format!(
         "Sandbox org at {url}; it forgets everything when it stops.\n\n  Cases, as its agent:  {url}/\n  Setup and faults:     {url}/setup\n\n\
          In the configuration of the node beside it:\n\n  [trackers.support]\n  kind = \"salesforce\"\n  login_url = \"{url}\"\n  \
-         flow = \"client-credentials\"\n  client_id = \"{}\"\n  client_secret = \"{}\"\n  {mark}\n\
+         flow = \"client-credentials\"\n  client_id = \"{}\"\n  client_secret = \"{}\"\n{mark}\n\
          Other ways to log in: {jwt};\nflow = \"authorization-code\", then `wicketgate tracker sign-in support` prints where to sign in.\n\n\
          `wicketgate tracker show support` prints the address for outbound messages: enter it at {url}/setup.",
         settings.client_id,

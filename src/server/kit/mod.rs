@@ -18,6 +18,7 @@ pub mod problem;
 pub mod query;
 pub mod settings;
 pub mod shell;
+mod trouble;
 
 pub use auth::Caller;
 pub use body::Body;

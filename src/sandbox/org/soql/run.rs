@@ -193,7 +193,11 @@ fn sort(state: &State, kind: &ObjectType, query: &Query, rows: &mut [&Arc<Record
                     }
                 }
                 (false, false) => {
-                    let order = compare(left, right);
+                    let order = match column.field.kind {
+                        // Ids compare as they are written, in an order as in a condition.
+                        Kind::Id | Kind::Reference(_) => left.as_str().cmp(&right.as_str()),
+                        _ => compare(left, right),
+                    };
                     if term.descending { order.reverse() } else { order }
                 }
             };
