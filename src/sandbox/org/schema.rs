@@ -212,7 +212,7 @@ impl Field {
 
     /// Queries may have it in `WHERE`.
     pub(super) fn filterable(&self) -> bool {
-        !matches!(self.kind, Kind::Base64 | Kind::Encrypted) && !(self.kind == Kind::TextArea && self.length > 255)
+        !(matches!(self.kind, Kind::Base64 | Kind::Encrypted) || self.kind == Kind::TextArea && self.length > 255)
     }
 
     /// The name by which a query walks to the record that this points at: `OwnerId` → `Owner`, `Case__c` → `Case__r`.
