@@ -18,6 +18,8 @@ pub(super) struct Came {
     error_description: Option<String>,
 }
 
+/// Code of the error that tells that a tracker rests.
+const PAUSED: &str = "tracker_paused";
 /// Longest part that is looked at.
 const LONGEST: usize = 4_000;
 
@@ -42,7 +44,10 @@ pub(super) async fn finish(
         _ => return Ok(page(400, "Not signed in", "The address lacks its state or code. Begin again from the tracker's page.")),
     };
     match came_back {
-        Ok(()) => Ok(page(200, "Signed in", "The node has its access now. You can close this window.")),
+        Ok(()) => {
+            go_on(&node, &tracker).await;
+            Ok(page(200, "Signed in", "The node has its access now. You can close this window."))
+        }
         Err(error) => {
             let from = address::of_request(&request, &node.trusted_proxies);
             let problem = node.limiter.failed(Door::Codes, from, Problem::new(Code::TrackerRefused, String::new()));
@@ -51,6 +56,18 @@ pub(super) async fn finish(
             }
             Ok(page(400, "Not signed in", &format!("{} {} {}", error.title, cut(&error.detail), error.advice)))
         }
+    }
+}
+
+/// What rested for want of this sign-in is tried at once.
+async fn go_on(node: &Node, tracker: &str) {
+    let name = tracker.to_owned();
+    let paused = node.store.read("sign_in.paused", move |tx| Box::pin(async move { tx.error_of(&name, PAUSED).await })).await;
+    // Where this fails the pause ends by itself a little later.
+    if let Ok(Some(error)) = paused
+        && let Err(refused) = node.engine.retry(error.id).await
+    {
+        tracing::debug!(tracker, "the pause goes on to its end: {refused:?}");
     }
 }
 

@@ -89,7 +89,7 @@ async fn after_a_long_absence_the_known_records_are_asked_for() {
     assert!(look(&desk, &second.cursor).await.recheck.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mass_change_is_told_to_its_end_without_a_gap() {
     let (desk, clock) = desk().await;
     let first = look(&desk, &LookCursor::new()).await;

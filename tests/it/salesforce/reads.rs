@@ -90,7 +90,7 @@ async fn one_id_that_makes_no_sense_spoils_no_neighbour() {
     assert_eq!(here.count(), 30);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_records_are_one_call_and_unknown_ones_fit_into_addresses() {
     let desk = Desk::new().await;
     let rows: Vec<Value> = (0..1_500).map(|n| json!({"Subject": n.to_string()})).collect();
@@ -102,7 +102,7 @@ async fn two_thousand_records_are_one_call_and_unknown_ones_fit_into_addresses()
     assert!(desk.org.handle.log().iter().all(|call| call.path.len() < 16_000));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_follows_its_pages_and_begins_anew_where_its_place_is_lost() {
     let desk = Desk::with(OrgSettings { page: 100, ..OrgSettings::default() }, MARK).await;
     let types = ["Case".to_owned()];

@@ -10,7 +10,7 @@ use wicketgate::{
 
 use super::{Desk, MARK, soon, twin, write};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn many_updates_are_few_calls_and_one_bad_record_is_alone() {
     let desk = Desk::new().await;
     let rows: Vec<_> = (0..450).map(|n| json!({"Subject": n.to_string()})).collect();
