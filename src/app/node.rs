@@ -162,6 +162,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     for address in &node.addresses {
         tracing::info!(node = config.node.name, "listening on {address}");
     }
+    let tokens = node.store.read("tokens", |tx| Box::pin(async move { tx.tokens().await })).await?;
+    if config.api.admin_token.is_none() && tokens.is_empty() {
+        tracing::warn!("nobody can use the API: set WICKETGATE_ADMIN_TOKEN (or `[api] admin_token`) and start again");
+    }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         () = node.stopping() => {}

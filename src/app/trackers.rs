@@ -21,14 +21,14 @@ use crate::{
     lifecycle::Lifecycle,
     retry::Backoff,
     salesforce::{
-        self, Keep, Look, Salesforce,
+        self, Flow, Keep, Look, Salesforce,
         outbound::{self, Limits},
     },
     secret::Secret,
     server::kit::door::{Accepted, DoorRefusal, HookDoor, HookHeaders, HookRefusal, SalesforceDoor, SignIn},
     store::{Store, StoreError},
     trackers::{
-        standard_webhooks::Headers,
+        standard_webhooks::{Headers, VerifyError},
         webhook::{self, Refused, Webhook},
     },
 };
@@ -97,11 +97,14 @@ async fn add_salesforce(
     if settings.trust_messages {
         opened.trusted.insert(name.clone());
     }
+    let by_person = settings.flow == Flow::AuthorizationCode;
     let keep = Arc::new(Kept::open(store.clone(), name.clone()).await?);
     let org = Arc::new(Salesforce::new(name.clone(), settings, http, clock.clone(), keep.clone()));
     let door = OutboundDoor { org: org.clone(), keep, clock: clock.clone() };
     opened.salesforce.insert(name.clone(), Arc::new(door));
-    opened.sign_ins.insert(name.clone(), Arc::new(OrgSignIn(org.clone())));
+    if by_person {
+        opened.sign_ins.insert(name.clone(), Arc::new(OrgSignIn(org.clone())));
+    }
     opened.trackers.insert(name, org);
     Ok(())
 }
@@ -256,6 +259,9 @@ impl HookDoor for WebhookDoor {
         let headers = Headers { id: headers.id, timestamp: headers.timestamp, signature: headers.signature };
         let now: Time = self.clock.now();
         self.tracker.receive(headers, body, now).map_err(|refused| match refused {
+            Refused::Untrusted(error @ (VerifyError::TooOld(_) | VerifyError::TooNew(_))) => {
+                HookRefusal::Stale(error.to_string())
+            }
             Refused::Untrusted(error) => HookRefusal::WrongSignature(error.to_string()),
             Refused::Senseless(error) => HookRefusal::Malformed(error.to_string()),
         })

@@ -35,6 +35,7 @@ use crate::clock::Time;
 /// Where a twin is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TwinStatus)]
 pub enum Status {
     /// A create or an answer is under way.
     Waiting,

@@ -8,6 +8,7 @@ use crate::{
     server::kit::{
         Node, Problem, body,
         door::{Accepted, DoorRefusal, Trouble, keep},
+        shell,
     },
     store::StoreError,
     telemetry::Counter,
@@ -33,7 +34,13 @@ pub(super) async fn take(
     check_token(&node, &request, &tracker, &token).await?;
     let bytes = body::read(&mut payload, LIMIT).await?;
     match door.parse(&bytes) {
-        Ok(accepted) => Ok(store(&node, &intake, &tracker, accepted).await),
+        Ok(mut accepted) => {
+            // One notification is followed by the id that its message was answered with; of many each has its own.
+            if let [change] = accepted.changes.as_mut_slice() {
+                change.correlation = shell::correlation(&request, &node);
+            }
+            Ok(store(&node, &intake, &tracker, accepted).await)
+        }
         Err(refusal) => Ok(refuse(&node, &tracker, refusal).await),
     }
 }

@@ -6,8 +6,10 @@
 #![allow(dead_code, reason = "a helper stays while its room is being built")]
 
 pub mod clock;
+pub mod described;
 pub mod pair;
 pub mod process;
+pub mod receiver;
 pub mod soap;
 pub mod wire;
 
