@@ -90,6 +90,10 @@ pub struct Sync {
     /// After a set-back: the last replica applied from the other side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Fields>,
+    /// After a set-back: `changed` is all that differs from what the listener had when it last spoke, and these are the
+    /// values that it had then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Fields>,
     /// After a set-back: the listener's record that belongs to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<RemoteRef>,

@@ -88,6 +88,7 @@ fn take(folded: &mut Folded, event: Event) {
                     *slot = (*slot).max(at);
                 }
                 sync.applied = sync.applied.or(before.applied);
+                sync.confirmed = sync.confirmed.or(before.confirmed);
                 sync.remote = sync.remote.or(before.remote);
             }
             folded.sync = Some(sync);
