@@ -116,6 +116,13 @@ pub fn weigh(memory: &Memory, theirs: Theirs<'_>, ours: Ours<'_>) -> Weighed {
     }
     if let Some(resync) = theirs.resync {
         as_they_were(&mut weighed, &names, resync.confirmed);
+        if ours.decides {
+            // They hold for their own change what we know to be none: they wait for our word on it.
+            let differs = |name: &&String| !replica::same(value(theirs.replica, name), value(ours.replica, name));
+            let unheard = theirs.changed.keys().filter(|name| !weighed.taken.contains(name) && !weighed.word.contains(name));
+            let unheard: Vec<String> = unheard.filter(differs).cloned().collect();
+            weighed.word.extend(unheard);
+        }
         return weighed;
     }
     for (name, slot) in &mut weighed.replica {
