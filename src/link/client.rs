@@ -239,7 +239,11 @@ impl Dialler {
         let clock = &self.link.parts.clock;
         let mut empty = 0;
         loop {
-            let Ok(Some((connection, ..))) = self.link.look(self.id).await else { return Stop::Over };
+            let connection = match self.link.look(self.id).await {
+                Ok(Some((connection, ..))) => connection,
+                Ok(None) => return Stop::Over,
+                Err(error) => return error.into(),
+            };
             if connection.kind == Kind::Public {
                 std::future::pending::<()>().await;
             }

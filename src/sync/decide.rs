@@ -336,21 +336,10 @@ async fn weigh(
         }
         ours_now = fresh;
     }
-    let offset = item.link.clock_offset_ms;
-    let changed = our_clock(&sync.changed, offset);
-    let modified_at = sync.modified_at.map_or(item.folded.at, |at| Time(at.0.saturating_add(offset)));
-    let set_back_here = item.link.set_back_here || twin.memory.set_back;
-    if let Some(confirmed) = &sync.confirmed {
-        ours_changed.extend(twin.memory.unconfirmed.iter().map(|(name, ours)| (name.clone(), ours.at)));
-        let crossed = |name: &String, known: &Fields| {
-            known.get(name).is_some_and(|known| replica::same(known, ours_now.get(name).unwrap_or(&serde_json::Value::Null)))
-        };
-        // A value of ours that they name has crossed already, whatever we remember of it.
-        ours_changed.retain(|name, _| {
-            !(crossed(name, confirmed) || set_back_here && sync.applied.as_ref().is_some_and(|applied| crossed(name, applied)))
-        });
-    }
-    let resync = sync.confirmed.as_ref().map(|confirmed| Resync { confirmed, set_back_here });
+    let changed = our_clock(&sync.changed, item.link.clock_offset_ms);
+    let modified_at = sync.modified_at.map_or(item.folded.at, |at| Time(at.0.saturating_add(item.link.clock_offset_ms)));
+    let resync = Resync::of(sync, item.link.set_back_here || twin.memory.set_back);
+    Resync::keep_unheard(resync, &mut ours_changed, &twin.memory, &ours_now);
     let theirs = Theirs { replica: &sync.replica, changed: &changed, modified_at, resync };
     let ours =
         Ours { changed: &ours_changed, replica: &ours_now, decides: item.connection.decides(), prefer: item.connection.prefer };

@@ -21,6 +21,7 @@ use crate::{
     clock::Time,
     domain::{
         connection::Prefer,
+        event::Sync,
         history::FieldChange,
         replica::{self, Fields},
         tracker::Description,
@@ -51,8 +52,31 @@ pub struct Theirs<'a> {
 pub struct Resync<'a> {
     /// What we had of the changed fields when they last heard from us.
     pub confirmed: &'a Fields,
+    /// What they last applied of ours.
+    pub applied: Option<&'a Fields>,
     /// It is we who were set back: our memory is older than theirs.
     pub set_back_here: bool,
+}
+
+impl<'a> Resync<'a> {
+    /// What this word tells, where it is one of those.
+    pub fn of(sync: &'a Sync, set_back_here: bool) -> Option<Self> {
+        let applied = sync.applied.as_ref();
+        sync.confirmed.as_ref().map(|confirmed| Self { confirmed, applied, set_back_here })
+    }
+
+    /// Brings `changed` to those fields of ours that they have not heard of. A value of ours that they name has crossed
+    /// already, whatever we remember of it.
+    pub fn keep_unheard(this: Option<Self>, changed: &mut BTreeMap<String, Time>, memory: &Memory, ours: &Fields) {
+        let Some(this) = this else { return };
+        changed.extend(memory.unconfirmed.iter().map(|(name, ours)| (name.clone(), ours.at)));
+        let named =
+            |name: &String, theirs: &Fields| theirs.get(name).is_some_and(|known| replica::same(known, value(ours, name)));
+        changed.retain(|name, _| {
+            let applied = this.set_back_here && this.applied.is_some_and(|applied| named(name, applied));
+            !applied && !named(name, this.confirmed)
+        });
+    }
 }
 
 /// Our side of it.

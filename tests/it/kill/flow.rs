@@ -26,7 +26,7 @@ use super::{
 use crate::support::Settings;
 
 /// Kills of a run without `WICKETGATE_KILL_ROUNDS`.
-const ROUNDS: u64 = 24;
+const ROUNDS: u64 = 30;
 
 /// One pair of records and what its values must be in the end.
 struct Pair {
