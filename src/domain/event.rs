@@ -64,6 +64,8 @@ pub enum Body {
     Stop {},
     /// Every twin of this epoch has been sent.
     Resynced {},
+    /// The event of this number was too large for the way and left without its words; its twin is parked at the speaker.
+    Empty {},
 }
 
 /// The record as it is.
@@ -129,6 +131,7 @@ impl Body {
             Self::Deleted { .. } => "deleted",
             Self::Stop {} => "stop",
             Self::Resynced {} => "resynced",
+            Self::Empty {} => "empty",
         }
     }
 }

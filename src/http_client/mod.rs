@@ -49,7 +49,7 @@ pub struct ClientCert {
 ///
 /// Schemes: `http`, `https`, `socks5` (this machine resolves names), `socks5h` (the proxy does).
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Proxy {
     /// `http://user:pass@proxy:3128`, `socks5h://…`. Special characters in the credentials are percent-encoded.
     Url(Secret),
@@ -128,7 +128,9 @@ pub fn client(network: &Network, guard: &Guard) -> Result<reqwest::Client, Clien
     {
         builder = builder.tcp_user_timeout(Duration::from_secs(30));
     }
-    let proxy = network.proxy.as_ref().map(proxy_url).transpose()?;
+    // The matcher below knows `*` for names only, and it means addresses too.
+    let direct = network.no_proxy.iter().any(|entry| entry.trim() == "*");
+    let proxy = network.proxy.as_ref().filter(|_| !direct).map(proxy_url).transpose()?;
     if let Some(url) = &proxy {
         let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| ClientError("`proxy` cannot be used as a proxy".to_owned()))?;
         builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&network.no_proxy.join(","))));
@@ -158,6 +160,9 @@ fn proxy_url(proxy: &Proxy) -> Result<Url, ClientError> {
             (url.as_str(), username.as_deref().map(|username| (username, password)))
         }
     };
+    if let Proxy::Parts { username: None, password: Some(_), .. } = proxy {
+        return Err(ClientError("`proxy` holds a password and no username".to_owned()));
+    }
     let wrong = |why: &str| ClientError(format!("`proxy` {why}; expected http://…, https://…, socks5://… or socks5h://…"));
     let mut url: Url = text.trim().parse().map_err(|_| wrong("is no URL"))?;
     if !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") {
