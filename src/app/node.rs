@@ -138,7 +138,7 @@ async fn open_link(
     lifecycle: &Lifecycle,
     opened: &trackers::Opened,
 ) -> anyhow::Result<Link> {
-    let guard = Guard::Stranger { allow: config.link.allow_addresses.clone() };
+    let guard = Guard::stranger(config.link.allow_addresses.clone());
     let http = client(&config.link.network, &guard).context("[link]")?;
     let parts = link::Parts {
         store: store.clone(),

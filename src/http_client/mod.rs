@@ -27,7 +27,7 @@ use url::Url;
 
 pub use self::{
     body::{BodyError, body_up_to},
-    guard::{Blocked, check_url, is_inside, vet},
+    guard::{Blocked, Silent, check_url, is_inside, vet},
     trouble::{Kind, Trouble, why},
 };
 use crate::secret::Secret;
@@ -100,7 +100,16 @@ pub enum Guard {
     Stranger {
         /// Inside networks that may be named.
         allow: Vec<ipnet::IpNet>,
+        /// Names that need not be looked up each time.
+        silent: Silent,
     },
+}
+
+impl Guard {
+    /// For addresses that came by API, code or rule; these inside networks may be named.
+    pub fn stranger(allow: Vec<ipnet::IpNet>) -> Self {
+        Self::Stranger { allow, silent: Silent::default() }
+    }
 }
 
 /// A client could not be made: the configuration is wrong, and the text names the key.
@@ -141,7 +150,7 @@ pub fn client(network: &Network, guard: &Guard) -> Result<reqwest::Client, Clien
     if let Some(cert) = &network.client_cert {
         builder = builder.identity(identity(cert)?);
     }
-    if let Guard::Stranger { allow } = guard {
+    if let Guard::Stranger { allow, .. } = guard {
         let proxy_host = proxy.as_ref().and_then(Url::host_str).map(str::to_owned);
         builder = builder.dns_resolver(guard::Guarded::new(allow.clone(), proxy_host));
     }
