@@ -303,7 +303,7 @@ impl Dialler {
                         next_pulse = clock.now().plus(PULSE.pause(1, &**clock));
                         stalled = if exchanged.progress || !due { 0 } else { stalled + 1 };
                         let pause = if stalled > 0 { BACKOFF.pause(stalled, &**clock) } else { pause_after(exchanged.sent) };
-                        if !exchanged.more || stalled > 0 {
+                        if pause > Duration::ZERO && (!exchanged.more || stalled > 0) {
                             clock.sleep(pause).await;
                         }
                     }

@@ -27,6 +27,7 @@ mod judge;
 mod links;
 mod look;
 mod outgoing;
+mod pace;
 mod plan;
 mod record;
 mod rest;
