@@ -159,6 +159,8 @@ pub struct Memory {
     pub pending_write: Option<PendingWrite>,
     /// Fields of ours that hold text cut from a longer original.
     pub cut: Vec<String>,
+    /// Edits of those that were told as conflicts.
+    pub cut_edits: Fields,
     /// Back-and-forth by our field.
     pub flips: BTreeMap<String, Flip>,
     /// Fields that our tracker has for this record as last read in full, for trackers that cannot be asked.

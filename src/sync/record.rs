@@ -127,11 +127,12 @@ pub(super) async fn settle(
         if !wanted || case.twins.iter().any(|twin| twin.connection_id == *id) {
             continue;
         }
-        let Some(twin) = new_twin(worker, connection, &entity, &mut done) else {
+        let Some(mut twin) = new_twin(worker, connection, &entity, &mut done) else {
             // The other side's word on this very twin is being taken in.
             let due = worker.parts.clock.now().plus(OWN_CREATE);
             return Settle { delayed: vec![(case.ids(), due)], ..Settle::default() };
         };
+        plan::settle::note_read(&mut twin.memory, &entity, case.read_at);
         case.twins.push(twin);
     }
     if case.twins.is_empty() {
@@ -232,7 +233,7 @@ async fn speak(
     if matches!(case.found, Found::CannotAsk) {
         twin.memory.known = Some(entity.fields.clone());
     }
-    let mut cut_lines = put_back_lines(&twin.memory, entity, &put_back);
+    let mut cut_lines = put_back_lines(&mut twin.memory, entity, &put_back);
     match decision {
         Decision::Unchanged => done.history = lines(Outcome::Unchanged, None),
         Decision::PingPong { field, flip } => return park(worker, twin, case, ping_pong(&field, &flip)),
@@ -311,7 +312,7 @@ fn fresh(worker: &Worker, connection: &Connection, id: TwinId, entity: &Entity) 
         remote_outcome: None,
         created_at: worker.parts.clock.now(),
         last_synced_at: None,
-        memory: Memory { stamp: entity.stamp, ..Memory::default() },
+        memory: Memory::default(),
     }
 }
 
@@ -324,14 +325,16 @@ fn vias(worker: &Worker, twins: &[Twin]) -> Vec<String> {
     via
 }
 
-fn put_back_lines(memory: &Memory, entity: &Entity, names: &[String]) -> Vec<FieldChange> {
-    names
-        .iter()
-        .map(|name| FieldChange {
-            field: name.clone(),
-            from: plan::value(&entity.fields, name).clone(),
-            to: plan::value(&memory.base, name).clone(),
-            conflict: true,
-        })
-        .collect()
+/// Tells each edit of a cut text once: what was typed, and the value that the other side goes on with.
+fn put_back_lines(memory: &mut Memory, entity: &Entity, names: &[String]) -> Vec<FieldChange> {
+    memory.cut_edits.retain(|name, _| names.contains(name));
+    let mut lines = Vec::new();
+    for name in names {
+        let (typed, stays) = (plan::value(&entity.fields, name).clone(), plan::value(&memory.base, name).clone());
+        if memory.cut_edits.insert(name.clone(), typed.clone()).is_some_and(|told| replica::same(&told, &typed)) {
+            continue;
+        }
+        lines.push(FieldChange { field: name.clone(), from: typed, to: stays, conflict: true });
+    }
+    lines
 }

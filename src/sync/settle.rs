@@ -219,17 +219,20 @@ pub(super) async fn heal(tx: &mut dyn Tx, connection: ConnectionId, twin: TwinId
     Ok(())
 }
 
-/// Lets the changes that were kept for a twin go on.
+/// Lets the changes that waited for a twin go on: the one that was kept for it, and what came after it.
 pub(super) async fn release_changes(
     tx: &mut dyn Tx,
     connection: ConnectionId,
     twin: TwinId,
     now: Time,
 ) -> Result<(), StoreError> {
-    let ids = kept_changes(tx, connection, twin).await?;
-    if let Some(twin) = tx.twin(connection, twin).await?
-        && !ids.is_empty()
-    {
+    let Some(twin) = tx.twin(connection, twin).await? else { return Ok(()) };
+    let Some(local) = &twin.local else { return Ok(()) };
+    let changes = tx.changes(&twin.tracker, &local.entity_type, &local.key).await?;
+    let waits =
+        changes.iter().filter(|one| one.change.due_at > now && one.change.connection.is_none_or(|only| only == connection));
+    let ids: Vec<i64> = waits.map(|change| change.id).collect();
+    if !ids.is_empty() {
         tx.delay_changes(&ids, now).await?;
         tx.wake(Topic::Changes(twin.tracker));
     }

@@ -257,6 +257,7 @@ impl Engine {
                     tx.end_changes(&kept).await?;
                     tx.end_arrived(&folded.rows).await?;
                     heal(tx, connection, twin.id, now).await?;
+                    release_changes(tx, connection, twin.id, now).await?;
                     tx.add_history(&[told]).await?;
                     for word in &words {
                         tx.put_draft(word).await?;

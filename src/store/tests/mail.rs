@@ -36,6 +36,22 @@ async fn drafts_of_a_twin_merge_until_they_have_a_number() {
 }
 
 #[tokio::test]
+async fn a_sync_takes_back_an_end_that_has_not_left() {
+    let f = fresh().await;
+    let stop = Draft { id: EventId(id(20)), body: Body::Stop {}, ..sync_draft(1, 1, 20, &[]) };
+    let (first, again) = (sync_draft(1, 1, 10, &[("a", 5)]), sync_draft(1, 1, 11, &[("b", 7)]));
+    w!(f.store, tx => async move {
+        tx.put_draft(&first).await?;
+        tx.put_draft(&stop).await?;
+        tx.put_draft(&again).await
+    })
+    .expect("kept");
+    // Merged into the older row, the sync would leave before the stop that it came after.
+    assert_eq!(r!(f.store, tx => tx.draft(con(1), tw(1), "stop")), None);
+    assert_eq!(sync_of(&r!(f.store, tx => tx.draft(con(1), tw(1), "sync")).expect("waits")).changed.len(), 2);
+}
+
+#[tokio::test]
 async fn the_newer_result_wins_up_to_the_higher_number() {
     let f = fresh().await;
     let result = |up_to, title: &str| Draft {

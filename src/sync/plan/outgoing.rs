@@ -83,7 +83,8 @@ pub fn plan(memory: &mut Memory, seen: Seen<'_>) -> Decision {
     let mut changed: BTreeMap<String, Time> = names
         .into_iter()
         .map(|name| {
-            let at = memory.first_seen.get(&name).copied().unwrap_or(seen.modified_at);
+            // Where the record names no time, its notice may know an earlier one than the read that came before it.
+            let at = memory.first_seen.get(&name).copied().unwrap_or(seen.modified_at).min(seen.modified_at);
             (name, at)
         })
         .collect();

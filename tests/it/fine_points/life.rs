@@ -189,3 +189,38 @@ async fn a_refused_link_makes_no_record() {
     assert_eq!(world.tracker.handle.count(), 2, "what an admin refused is not made instead");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_gone_when_it_is_to_be_written_ends_the_twin() {
+    let world = World::start().await;
+    let (case, issue) = pair(&world, "Gone").await;
+    // Nobody tells: the read before the write finds it out.
+    world.tracker.handle.set_hook(None);
+    world.tracker.handle.delete(&issue);
+    world.edit_case(&case, json!({"Subject": "Too late"}));
+    world.twin_in(&world.private, &issue, "stopped").await;
+    world.twin_in(&world.public, &case, "stopped").await;
+    world.told(&world.private, &issue, "why", |line| says(line, "skipped", "the record was deleted here")).await;
+    assert_eq!(world.case_field(&case, "Subject"), "Too late", "the other record stays as it is");
+    world.quiet().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_the_tracker_has_already_is_adopted() {
+    let world = World::start().await;
+    let hook = world.private.get("/trackers/helpdesk").await["webhook_url"].as_str().expect("a door").to_owned();
+    world.tracker.handle.set_hook(None);
+    let issue = world.tracker.handle.create(&json!({"summary": "Theirs", "description": "kept"}));
+    let secret = wicketgate::secret::Secret::new(crate::support::HOOK_SECRET);
+    world.tracker.handle.set_hook(Some(wicketgate::sandbox::tracker::Hook { url: hook, secret }));
+    world.tracker.handle.fail(TrackerFault::on_writes(1, TrackerFaultKind::Conflict(issue.clone())));
+    let case = world.new_case(json!({"Subject": "Ours", "Description": "lost"}));
+    let twin = world.twin_in(&world.public, &case, "in_sync").await;
+    assert_eq!(twin["remote"]["key"], issue.as_str());
+    until("what people did there", || world.case_field(&case, "Description") == "kept").await;
+    world.quiet().await;
+    assert_eq!(world.issue_field(&issue, "summary"), "Theirs", "never the create's values over it");
+    assert_eq!((world.org.handle.count("Case"), world.tracker.handle.count()), (1, 1));
+    world.stop().await;
+}

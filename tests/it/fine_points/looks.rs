@@ -104,7 +104,11 @@ async fn the_look_brings_no_history() {
     world.told(&world.public, &old, "its end", |line| line["outcome"] == "skipped").await;
     clock.advance(Duration::from_secs(5));
     world.join(json!({})).await;
-    first_looks(&world, &clock).await;
+    clock.advance(Duration::from_secs(20));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    next_look(&world, &clock).await;
+    let shown = |line: &serde_json::Value| line["reason"].as_str().unwrap_or_default().contains("no trigger matches");
+    world.told(&world.public, &old, "that the look showed it", shown).await;
     let silent = world.org.handle.add_user("night@example.com", "Night", "Shift", false);
     let new = world.org.handle.create("Case", &json!({"Subject": "From after"}), &silent).expect("taken");
     next_look(&world, &clock).await;

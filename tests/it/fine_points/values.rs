@@ -92,6 +92,11 @@ async fn cut_text_stays_cut_here() {
         })
         .await;
     assert!(line["changes"].to_string().contains("shorter"), "{line}");
+    world.edit_case(&case, json!({"Description": "edited again"}));
+    until("another edit", || world.issue_field(&issue, "description") == "edited again").await;
+    let story = world.story(&world.public, &case).await;
+    let told = story.iter().filter(|line| line["changes"].to_string().contains("shorter")).count();
+    assert_eq!(told, 1, "an edit that is put back is told once: {story:#?}");
     world.tracker.handle.edit(&issue, &json!({"summary": "fits now"}));
     until("the new original", || world.case_field(&case, "Subject") == "fits now").await;
     world.quiet().await;
