@@ -23,13 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 const MOST_BYTES: usize = 32 << 20;
 
 /// Items of one page.
-const PAGE: usize = 200;
-
-/// Items of a list, and where it goes on if not all were wanted.
-pub(super) struct Listed {
-    pub(super) items: Vec<Value>,
-    pub(super) next: Option<String>,
-}
+const PAGE: &str = "200";
 
 /// Which node to talk to, and how to print what it says.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,8 +73,7 @@ impl std::error::Error for Refused {}
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.title, self.status)?;
-        // Where members are named, the detail says the same in one line.
-        if !self.detail.is_empty() && self.errors.is_empty() {
+        if !self.detail.is_empty() {
             write!(f, "\n  {}", self.detail)?;
         }
         for (field, message) in &self.errors {
@@ -138,13 +131,12 @@ impl ApiClient {
     }
 
     /// All items of a list, page by page, at most `most`.
-    pub(super) async fn list(&self, path: &[&str], query: &[(&str, &str)], most: usize) -> anyhow::Result<Listed> {
+    pub(super) async fn list(&self, path: &[&str], query: &[(&str, &str)], most: usize) -> anyhow::Result<Vec<Value>> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
             let mut query = query.to_vec();
-            let limit = (most - items.len()).clamp(1, PAGE).to_string();
-            query.push(("limit", &limit));
+            query.push(("limit", PAGE));
             if let Some(cursor) = &cursor {
                 query.push(("cursor", cursor));
             }
@@ -154,7 +146,8 @@ impl ApiClient {
             let next = page["next"].as_str().map(str::to_owned);
             // A cursor that does not move would never end.
             if items.len() >= most || next.is_none() || next == cursor {
-                return Ok(Listed { items, next });
+                items.truncate(most);
+                return Ok(items);
             }
             cursor = next;
         }
@@ -166,7 +159,7 @@ impl ApiClient {
             return Ok(typed.to_owned());
         }
         let connections = self.list(&["connections"], &[], usize::MAX).await?;
-        let found = connections.items.iter().find(|connection| connection["name"] == typed);
+        let found = connections.iter().find(|connection| connection["name"] == typed);
         let id = found.and_then(|connection| connection["id"].as_str());
         id.map(str::to_owned).with_context(|| format!("this node has no connection `{typed}`; see `wicketgate connection list`"))
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Usage,
-    api::{ApiClient, Listed, NodeArgs, Refused},
+    api::{ApiClient, NodeArgs, Refused},
     output::{Output, complain, confirmed},
 };
 
@@ -25,11 +25,6 @@ enum What {
         /// Only of this connection, by name or id
         #[arg(long)]
         connection: Option<String>,
-    },
-    /// Shows one, with what happened and what to do
-    Show {
-        /// Id of the error
-        error: String,
     },
     /// Tries again what an error holds up
     Retry(Which),
@@ -72,13 +67,8 @@ impl Args {
         let json = self.node.json;
         match self.what {
             What::List { connection } => {
-                let listed = open(&api, connection.as_deref()).await?;
-                out.items(json, &COLUMNS, listed)?;
-                Ok(true)
-            }
-            What::Show { error } => {
-                let found = api.get(&["errors", &error]).await?;
-                out.answer(json, &found)?;
+                let items = open(&api, connection.as_deref()).await?;
+                out.items(json, &COLUMNS, items)?;
                 Ok(true)
             }
             What::Retry(which) => each(&api, which, "retry", out, json).await,
@@ -92,7 +82,7 @@ impl Args {
     }
 }
 
-async fn open(api: &ApiClient, connection: Option<&str>) -> anyhow::Result<Listed> {
+async fn open(api: &ApiClient, connection: Option<&str>) -> anyhow::Result<Vec<Value>> {
     match connection {
         Some(connection) => {
             let id = api.connection_id(connection).await?;
@@ -105,7 +95,7 @@ async fn open(api: &ApiClient, connection: Option<&str>) -> anyhow::Result<Liste
 async fn each(api: &ApiClient, which: Which, action: &str, out: &mut Output, json: bool) -> anyhow::Result<bool> {
     let ids: Vec<String> = if which.all {
         let open = open(api, which.connection.as_deref()).await?;
-        open.items.iter().filter_map(|error| error["id"].as_str().map(str::to_owned)).collect()
+        open.iter().filter_map(|error| error["id"].as_str().map(str::to_owned)).collect()
     } else {
         which.errors
     };

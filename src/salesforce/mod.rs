@@ -26,7 +26,6 @@ mod settings;
 mod sign_in;
 #[cfg(test)]
 mod stub;
-mod token_answer;
 mod tokens;
 mod tracker;
 mod watch;

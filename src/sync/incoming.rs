@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::{apply, judge::Failure, outgoing::Worker};
+use super::{apply, judge::Failure, outgoing::Worker, pace::Pace};
 use crate::{
     domain::{
         ids::{ConnectionId, TwinId},
@@ -34,6 +34,7 @@ pub(super) async fn run(worker: Worker) {
     let slots = Arc::new(Semaphore::new(SIDE_BY_SIDE));
     let inbox = worker.parts.store.wakes().on(Topic::Inbox(worker.name.clone()));
     let released = worker.parts.store.wakes().on(Topic::Released);
+    let (mut pace, limit) = (Pace::default(), worker.tracker.traits().write_batch);
     while !worker.parts.lifecycle.is_stopping() {
         if let Some(pause) = worker.rest.wait(worker.parts.clock.now()) {
             tokio::select! {
@@ -55,19 +56,24 @@ pub(super) async fn run(worker: Worker) {
             }
         };
         if !batch.is_empty() {
-            let worker = worker.clone();
+            let (worker, pause) = (worker.clone(), pace.found(batch.len(), limit));
             worker.parts.lifecycle.clone().spawn("incoming batch", async move {
                 work(&worker, batch).await;
                 drop(slot);
             });
+            tokio::time::sleep(pause).await;
             continue;
         }
         drop(slot);
+        let pause = pace.nothing(blocked);
         tokio::select! {
             () = woken => {}
             () = freed, if blocked => {}
             () = worker.parts.clock.sleep(SAFETY) => {}
             () = worker.parts.lifecycle.stopping() => return,
+        }
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
         }
     }
 }

@@ -62,8 +62,6 @@ pub(super) struct Known {
     pub creates: Vec<(TwinId, Time)>,
     /// After a set-back: what was made before is still being told.
     pub resyncing: bool,
-    /// After a set-back: what we hold is still to be told, with what the other side had of it.
-    pub resync_due: bool,
     /// What the outgoing rules read, by connection with a twin or a trigger here.
     pub needs: BTreeMap<ConnectionId, Option<BTreeSet<String>>>,
 }
@@ -166,11 +164,10 @@ async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Kno
                 }
                 let mut connections = tx.connections().await?;
                 connections.retain(|one| one.tracker == tracker);
-                let (mut resyncing, mut resync_due) = (false, false);
+                let mut resyncing = false;
                 for connection in &connections {
                     let link = tx.link_state(connection.id).await?;
                     resyncing |= link.resyncing || link.resync_due;
-                    resync_due |= link.resync_due;
                     for twin in twins.values_mut().flatten().filter(|twin| twin.connection_id == connection.id) {
                         twin.enter(link.epoch);
                     }
@@ -184,7 +181,6 @@ async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Kno
                     twins,
                     creates: tx.creates_under_way(&tracker, &entity_type).await?,
                     resyncing,
-                    resync_due,
                     needs: BTreeMap::new(),
                 })
             })

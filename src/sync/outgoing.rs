@@ -3,14 +3,14 @@
 //! A worker per tracker claims records that have changes, up to a read's worth at a time and a few batches side by
 //! side, so a long batch does not hold up a single edit. All changes of a record are one piece of work: the newest
 //! carries, the others end as `superseded` by it. What the claim found is judged in [`super::judge`]; here is only who
-//! works on what, when to rest, and how often to look ([`Pace`]): a single edit is taken up at once, a stream of them in
+//! works on what, when to rest, and how often to look ([`super::pace`]): a single edit is taken up at once, a stream of them in
 //! batches that leave the disk and the core to the doors.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::{Parts, judge, rest::Rest};
+use super::{Parts, judge, pace::Pace, rest::Rest};
 use crate::{
     domain::tracker::Tracker,
     store::{Lease, LeaseKey, StoreError, Topic, rows::WaitingRecord},
@@ -20,36 +20,6 @@ use crate::{
 const SIDE_BY_SIDE: usize = 4;
 /// Longest time without a look into the store.
 const SAFETY: Duration = Duration::from_secs(5);
-
-/// Shortest and longest pause between two looks while changes stream in.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(250));
-/// What each record of a batch may add to the pause after it: slow streams are not held up.
-const SLOW: Duration = Duration::from_millis(5);
-/// The same where the batch was full: there is a backlog, and the pause is only the others' share of core and disk.
-const FULL: Duration = Duration::from_micros(100);
-
-/// How long to wait after a batch for the next: twice as long each time that something waited already, from the
-/// beginning where nothing did.
-#[derive(Debug, Default)]
-struct Pace {
-    pause: Option<Duration>,
-}
-
-impl Pace {
-    /// A look found so many records of `limit`.
-    fn found(&mut self, records: usize, limit: usize) -> Duration {
-        let doubled = self.pause.map_or(PAUSES.0, |pause| (pause * 2).min(PAUSES.1));
-        let each = if records < limit { SLOW } else { FULL };
-        let pause = doubled.min(each * u32::try_from(records).unwrap_or(u32::MAX));
-        self.pause = Some(pause);
-        pause
-    }
-
-    /// A look found nothing.
-    fn nothing(&mut self) {
-        self.pause = None;
-    }
-}
 
 /// The worker of one tracker.
 #[derive(Clone)]
@@ -101,18 +71,20 @@ impl Worker {
                     worker.work(batch).await;
                     drop(slot);
                 });
-                // Real time, whatever the node's clock says: it spares a core, and nobody waits for a moment in it.
                 tokio::time::sleep(pause).await;
                 continue;
             }
-            pace.nothing();
             drop(slot);
+            let pause = pace.nothing(blocked);
             let due = self.next_due().await;
             tokio::select! {
                 () = woken => {}
                 () = freed, if blocked => {}
                 () = self.parts.clock.sleep(due) => {}
                 () = self.parts.lifecycle.stopping() => return,
+            }
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
             }
         }
     }
@@ -169,21 +141,3 @@ impl Worker {
 
 /// Everything that is known of a batch before the tracker is asked.
 pub(super) type ByKey<T> = BTreeMap<String, Vec<T>>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_is_taken_in_growing_batches_and_a_single_edit_at_once() {
-        let mut pace = Pace::default();
-        let millis = |pause: Duration| pause.as_millis();
-        let pauses: Vec<u128> = (0..10).map(|_| millis(pace.found(60, 2_000))).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 250, 250]);
-        assert_eq!(millis(pace.found(2, 2_000)), 10, "a slow stream is not held up");
-        assert_eq!(millis(pace.found(100, 100)), 10, "nor is a backlog in small batches");
-        assert_eq!(millis(pace.found(2_000, 2_000)), 20);
-        pace.nothing();
-        assert_eq!(millis(pace.found(1, 2_000)), 1);
-    }
-}

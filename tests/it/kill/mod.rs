@@ -8,6 +8,5 @@ mod chance;
 mod doubt;
 mod ends;
 mod flow;
-mod restored;
 mod room;
 mod stage;

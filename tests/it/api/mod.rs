@@ -1,9 +1,0 @@
-//! The API as its callers meet it: two full nodes, answers held against the design and against the document.
-
-mod bodies;
-mod description;
-mod lists;
-mod repeats;
-mod requests;
-mod stream;
-mod tokens;
