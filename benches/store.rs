@@ -224,6 +224,7 @@ fn sync() -> (Twin, Draft, HistoryLine) {
         changed: [("Subject".to_owned(), now)].into(),
         via: vec![],
         applied: None,
+        confirmed: None,
         remote: None,
     };
     let draft = Draft {

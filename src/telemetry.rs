@@ -9,7 +9,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -32,6 +32,17 @@ impl Default for LogSettings {
     }
 }
 
+impl LogSettings {
+    /// Whether the filter can be read.
+    pub fn check(&self) -> Result<(), LogError> {
+        self.read_filter().map(drop)
+    }
+
+    fn read_filter(&self) -> Result<EnvFilter, LogError> {
+        EnvFilter::try_new(&self.filter).map_err(|error| LogError::Filter(self.filter.clone(), error.to_string()))
+    }
+}
+
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,7 +58,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter cannot be read.
-    #[error("[node] log.filter `{0}` cannot be read: {1}")]
+    #[error("the filter `{0}` cannot be read: {1}")]
     Filter(String, String),
     /// Somebody has set up logging in this process before.
     #[error("logging is set up already")]
@@ -56,10 +67,8 @@ pub enum LogError {
 
 /// Sends this process's logs to standard error. Once per process, by the command that runs.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
-    let filter =
-        EnvFilter::try_new(&settings.filter).map_err(|error| LogError::Filter(settings.filter.clone(), error.to_string()))?;
-    let colours = io::IsTerminal::is_terminal(&io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Redacting).with_ansi(colours);
+    let colours = io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(settings.read_filter()?).with_writer(Redacting).with_ansi(colours);
     match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

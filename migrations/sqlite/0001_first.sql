@@ -108,7 +108,6 @@ CREATE TABLE twins (
     remote_outcome TEXT,
     created_at INTEGER NOT NULL,
     last_synced_at INTEGER,
-    changed_at INTEGER NOT NULL,
     creating_type TEXT,
     memory TEXT NOT NULL,
     PRIMARY KEY (connection_id, id)
@@ -116,7 +115,7 @@ CREATE TABLE twins (
 CREATE INDEX twins_by_id ON twins (id);
 CREATE INDEX twins_local ON twins (tracker, local_type, local_key);
 CREATE INDEX twins_remote ON twins (connection_id, remote_type, remote_key);
-CREATE INDEX twins_changed ON twins (changed_at, id);
+CREATE INDEX twins_in_order ON twins (created_at, id);
 CREATE INDEX twins_creating ON twins (tracker, creating_type) WHERE creating_type IS NOT NULL;
 CREATE INDEX twins_parked ON twins (connection_id) WHERE status = 'parked';
 

@@ -138,7 +138,7 @@ async fn open_link(
     lifecycle: &Lifecycle,
     opened: &trackers::Opened,
 ) -> anyhow::Result<Link> {
-    let guard = Guard::Stranger { allow: config.link.allow_addresses.clone() };
+    let guard = Guard::stranger(config.link.allow_addresses.clone());
     let http = client(&config.link.network, &guard).context("[link]")?;
     let parts = link::Parts {
         store: store.clone(),
@@ -161,6 +161,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let node = Node::start(&config, Outside::system()?).await?;
     for address in &node.addresses {
         tracing::info!(node = config.node.name, "listening on {address}");
+    }
+    let tokens = node.store.read("tokens", |tx| Box::pin(async move { tx.tokens().await })).await?;
+    if config.api.admin_token.is_none() && tokens.is_empty() {
+        tracing::warn!("nobody can use the API: set WICKETGATE_ADMIN_TOKEN (or `[api] admin_token`) and start again");
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {

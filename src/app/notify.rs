@@ -1,8 +1,9 @@
 //! Tells the operator's receiver of errors that open and close, of pauses and of acceptances: silence is also a failure.
 //!
 //! What is told is read from the stream of the store and compared with what was seen before, beginning with what stands
-//! in the store at start: so a restart repeats nothing and misses no acceptance. News that cannot be delivered is tried
-//! again with growing pauses and is dropped after a day, since the errors themselves stay in the list.
+//! in the store at start: so a restart repeats nothing and misses no acceptance. It goes into a queue of its own, so that
+//! a slow receiver holds up nothing. A refusal of one message delays that message; a receiver that is away delays all.
+//! After a day news is dropped: the errors themselves stay in the list.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,6 +22,7 @@ use crate::{
         connection::{Awaiting, Connection},
         error::ErrorRecord,
         ids::{ConnectionId, ErrorId, Side},
+        tracker::{Fault, Retry},
     },
     http_client::{Guard, client},
     lifecycle::Lifecycle,
@@ -34,8 +36,10 @@ use crate::{
 
 const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(300) };
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
-/// News that wait for the receiver.
+/// News that wait to be put into the queue.
 const WAITING: usize = 1000;
+/// News in the queue; beyond it the oldest is dropped, and the log says so.
+const MOST: usize = 10_000;
 
 struct News {
     kind: NoticeKind,
@@ -192,19 +196,64 @@ impl Seen {
     }
 }
 
+/// News that waits for its next try.
+struct Waiting {
+    due: Time,
+    failures: u32,
+    news: News,
+}
+
 async fn deliver(notifier: Notifier, clock: Arc<dyn Clock>, lifecycle: Lifecycle, mut news: mpsc::Receiver<News>) {
-    while let Some(one) = tokio::select! { () = lifecycle.stopping() => None, one = news.recv() => one } {
-        let mut failures = 0;
-        while let Err(error) = notifier.send(one.kind, &one.data, &one.id, one.at).await {
-            failures += 1;
-            if clock.now().since(one.at) > PATIENCE {
-                tracing::warn!("news was not delivered for a day and is dropped: {error}");
-                break;
+    let mut waiting: Vec<Waiting> = Vec::new();
+    // A receiver that is away is away for all.
+    let (mut rests_until, mut away) = (clock.now(), 0);
+    loop {
+        let next = waiting.iter().map(|one| one.due).min().map(|due| due.max(rests_until));
+        let pause = async {
+            match next {
+                Some(due) => clock.sleep(due.since(clock.now())).await,
+                None => std::future::pending().await,
             }
-            tokio::select! {
-                () = lifecycle.stopping() => return,
-                () = clock.sleep(PAUSES.pause(failures, clock.as_ref())) => {}
+        };
+        tokio::select! {
+            () = lifecycle.stopping() => return,
+            one = news.recv() => {
+                let Some(news) = one else { return };
+                if waiting.len() >= MOST {
+                    tracing::warn!("the receiver of [notify] has been away for long: the oldest news is dropped");
+                    waiting.remove(0);
+                }
+                waiting.push(Waiting { due: clock.now(), failures: 0, news });
+                continue;
             }
+            () = pause => {}
         }
+        let Some(at) = waiting.iter().position(|one| one.due <= clock.now()) else { continue };
+        let mut one = waiting.remove(at);
+        let sent = tokio::select! {
+            () = lifecycle.stopping() => return,
+            sent = notifier.send(one.news.kind, &one.news.data, &one.news.id, one.news.at) => sent,
+        };
+        let Err(error) = sent else {
+            away = 0;
+            continue;
+        };
+        if clock.now().since(one.news.at) > PATIENCE {
+            tracing::warn!(%error, "news was not delivered for a day and is dropped");
+            continue;
+        }
+        one.failures += 1;
+        let asked = if let Retry::Soon(Some(pause)) = error.retry { pause } else { Duration::ZERO };
+        if error.fault == Fault::Network {
+            away += 1;
+            rests_until = clock.now().plus(PAUSES.pause(away, clock.as_ref()).max(asked));
+            one.due = rests_until;
+        } else {
+            one.due = clock.now().plus(PAUSES.pause(one.failures, clock.as_ref()).max(asked));
+        }
+        if one.failures == 1 {
+            tracing::warn!(%error, id = one.news.id, "news was not taken and is tried again");
+        }
+        waiting.push(one);
     }
 }

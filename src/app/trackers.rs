@@ -21,14 +21,14 @@ use crate::{
     lifecycle::Lifecycle,
     retry::Backoff,
     salesforce::{
-        self, Keep, Look, Salesforce,
+        self, Flow, Keep, Look, Salesforce,
         outbound::{self, Limits},
     },
     secret::Secret,
     server::kit::door::{Accepted, DoorRefusal, HookDoor, HookHeaders, HookRefusal, SalesforceDoor, SignIn},
     store::{Store, StoreError},
     trackers::{
-        standard_webhooks::Headers,
+        standard_webhooks::{Headers, VerifyError},
         webhook::{self, Refused, Webhook},
     },
 };
@@ -97,11 +97,14 @@ async fn add_salesforce(
     if settings.trust_messages {
         opened.trusted.insert(name.clone());
     }
+    let by_person = settings.flow == Flow::AuthorizationCode;
     let keep = Arc::new(Kept::open(store.clone(), name.clone()).await?);
     let org = Arc::new(Salesforce::new(name.clone(), settings, http, clock.clone(), keep.clone()));
     let door = OutboundDoor { org: org.clone(), keep, clock: clock.clone() };
     opened.salesforce.insert(name.clone(), Arc::new(door));
-    opened.sign_ins.insert(name.clone(), Arc::new(OrgSignIn(org.clone())));
+    if by_person {
+        opened.sign_ins.insert(name.clone(), Arc::new(OrgSignIn(org.clone())));
+    }
     opened.trackers.insert(name, org);
     Ok(())
 }
@@ -206,15 +209,18 @@ impl SalesforceDoor for OutboundDoor {
         let message = outbound::parse(body, Limits::default()).map_err(|error| DoorRefusal::Malformed(error.to_string()))?;
         let got = message.organization_id.clone();
         let Some(expected) = self.org.org_id().or_else(|| self.keep.known_org()) else {
-            let why = "this tracker has not logged in yet, so it does not know its org; the message will come again";
-            return Err(DoorRefusal::Malformed(why.to_owned()));
+            let why = "the tracker has not logged in yet, so it does not know its org";
+            return Err(DoorRefusal::NotReady(why.to_owned()));
         };
         if !same_org(&expected, &got) {
             return Err(DoorRefusal::WrongOrg { got, expected });
         }
         let changes = outbound::changes(&message, self.org.name(), self.clock.now(), self.clock.as_ref());
-        let broken = message.notifications.iter().filter_map(|one| one.as_ref().err());
-        let broken = broken.map(|one| format!("{}: {}", one.id.as_deref().unwrap_or("without id"), one.reason)).collect();
+        let mut broken: Vec<String> =
+            message.notifications.iter().filter_map(|one| one.as_ref().err()).map(ToString::to_string).collect();
+        if self.org.settings().look == Look::Off {
+            broken.extend(outbound::without_record(&message).iter().map(ToString::to_string));
+        }
         Ok(Accepted { changes, broken })
     }
 }
@@ -244,6 +250,10 @@ impl SignIn for OrgSignIn {
     async fn finish(&self, redirect: &url::Url, state: &str, code: &str) -> Result<(), TrackerError> {
         self.0.finish_sign_in(state, code, redirect.as_str()).await
     }
+
+    async fn refused(&self, state: &str, error: &str, description: &str) -> TrackerError {
+        self.0.refuse_sign_in(state, error, description).await
+    }
 }
 
 struct WebhookDoor {
@@ -256,6 +266,9 @@ impl HookDoor for WebhookDoor {
         let headers = Headers { id: headers.id, timestamp: headers.timestamp, signature: headers.signature };
         let now: Time = self.clock.now();
         self.tracker.receive(headers, body, now).map_err(|refused| match refused {
+            Refused::Untrusted(error @ (VerifyError::TooOld(_) | VerifyError::TooNew(_))) => {
+                HookRefusal::Stale(error.to_string())
+            }
             Refused::Untrusted(error) => HookRefusal::WrongSignature(error.to_string()),
             Refused::Senseless(error) => HookRefusal::Malformed(error.to_string()),
         })

@@ -23,7 +23,13 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 const MOST_BYTES: usize = 32 << 20;
 
 /// Items of one page.
-const PAGE: &str = "200";
+const PAGE: usize = 200;
+
+/// Items of a list, and where it goes on if not all were wanted.
+pub(super) struct Listed {
+    pub(super) items: Vec<Value>,
+    pub(super) next: Option<String>,
+}
 
 /// Which node to talk to, and how to print what it says.
 #[derive(Debug, Clone, clap::Args)]
@@ -73,7 +79,8 @@ impl std::error::Error for Refused {}
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.title, self.status)?;
-        if !self.detail.is_empty() {
+        // Where members are named, the detail says the same in one line.
+        if !self.detail.is_empty() && self.errors.is_empty() {
             write!(f, "\n  {}", self.detail)?;
         }
         for (field, message) in &self.errors {
@@ -131,12 +138,13 @@ impl ApiClient {
     }
 
     /// All items of a list, page by page, at most `most`.
-    pub(super) async fn list(&self, path: &[&str], query: &[(&str, &str)], most: usize) -> anyhow::Result<Vec<Value>> {
+    pub(super) async fn list(&self, path: &[&str], query: &[(&str, &str)], most: usize) -> anyhow::Result<Listed> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
             let mut query = query.to_vec();
-            query.push(("limit", PAGE));
+            let limit = (most - items.len()).clamp(1, PAGE).to_string();
+            query.push(("limit", &limit));
             if let Some(cursor) = &cursor {
                 query.push(("cursor", cursor));
             }
@@ -146,8 +154,7 @@ impl ApiClient {
             let next = page["next"].as_str().map(str::to_owned);
             // A cursor that does not move would never end.
             if items.len() >= most || next.is_none() || next == cursor {
-                items.truncate(most);
-                return Ok(items);
+                return Ok(Listed { items, next });
             }
             cursor = next;
         }
@@ -159,7 +166,7 @@ impl ApiClient {
             return Ok(typed.to_owned());
         }
         let connections = self.list(&["connections"], &[], usize::MAX).await?;
-        let found = connections.iter().find(|connection| connection["name"] == typed);
+        let found = connections.items.iter().find(|connection| connection["name"] == typed);
         let id = found.and_then(|connection| connection["id"].as_str());
         id.map(str::to_owned).with_context(|| format!("this node has no connection `{typed}`; see `wicketgate connection list`"))
     }

@@ -6,6 +6,7 @@ use super::{
     api::{ApiClient, NodeArgs},
     output::{Output, clean, confirmed},
 };
+use crate::clock::Span;
 
 /// Arguments of `connection`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,13 @@ enum What {
         #[arg(long)]
         yes: bool,
     },
+    /// Asks whether an address is a Wicketgate node, and which
+    CheckDestination {
+        /// The address
+        url: url::Url,
+    },
+    /// Changes a connection; what is left out stays
+    Change(Change),
     /// Gives a connection another name on this node
     Rename {
         #[command(flatten)]
@@ -89,6 +97,48 @@ struct Create {
     /// Stay pending after acceptance until `connection confirm`
     #[arg(long)]
     confirm: bool,
+    /// Life of the invitation, such as 12h; default: 3d
+    #[arg(long, value_name = "SPAN")]
+    expires_in: Option<Span>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Change {
+    /// Name or id of the connection
+    connection: String,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+    /// What the other side's wish to link two records may do
+    #[arg(long, value_parser = ["matching", "accept", "ask"])]
+    links: Option<String>,
+    /// Whose value wins where both sides changed a field within two seconds; set by the inviting side
+    #[arg(long, value_parser = ["local", "remote"])]
+    prefer: Option<String>,
+    /// Let internal comments cross
+    #[arg(long, value_name = "YES_OR_NO")]
+    share_internal_comments: Option<bool>,
+    /// Where the other node is reached now
+    #[arg(long, value_name = "URL")]
+    remote_url: Option<url::Url>,
+}
+
+impl Change {
+    fn body(&self) -> Value {
+        let mut body = json!({});
+        for (name, value) in [("description", &self.description), ("links", &self.links), ("prefer", &self.prefer)] {
+            if let Some(value) = value {
+                body[name] = value.as_str().into();
+            }
+        }
+        if let Some(share) = self.share_internal_comments {
+            body["share_internal_comments"] = share.into();
+        }
+        if let Some(url) = &self.remote_url {
+            body["remote"] = json!({ "url": url });
+        }
+        body
+    }
 }
 
 impl Create {
@@ -107,6 +157,9 @@ impl Create {
         }
         if self.confirm {
             body["confirm"] = true.into();
+        }
+        if let Some(span) = self.expires_in {
+            body["expires_in"] = span.0.as_secs().into();
         }
         body
     }
@@ -153,6 +206,11 @@ impl Args {
                     anyhow::bail!("not confirmed");
                 }
                 api.post(&["connections", &id, "confirm"], Value::Null).await?
+            }
+            What::CheckDestination { url } => api.post(&["destinations", "check"], json!({ "url": url })).await?,
+            What::Change(change) => {
+                let id = api.connection_id(&change.connection).await?;
+                api.patch(&["connections", &id], change.body()).await?
             }
             What::Rename { named, name } => {
                 api.patch(&["connections", &id(&api, &named).await?], json!({ "name": name })).await?

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Usage,
-    api::{ApiClient, NodeArgs, Refused},
+    api::{ApiClient, Listed, NodeArgs, Refused},
     output::{Output, complain, confirmed},
 };
 
@@ -25,6 +25,11 @@ enum What {
         /// Only of this connection, by name or id
         #[arg(long)]
         connection: Option<String>,
+    },
+    /// Shows one, with what happened and what to do
+    Show {
+        /// Id of the error
+        error: String,
     },
     /// Tries again what an error holds up
     Retry(Which),
@@ -67,8 +72,13 @@ impl Args {
         let json = self.node.json;
         match self.what {
             What::List { connection } => {
-                let items = open(&api, connection.as_deref()).await?;
-                out.items(json, &COLUMNS, items)?;
+                let listed = open(&api, connection.as_deref()).await?;
+                out.items(json, &COLUMNS, listed)?;
+                Ok(true)
+            }
+            What::Show { error } => {
+                let found = api.get(&["errors", &error]).await?;
+                out.answer(json, &found)?;
                 Ok(true)
             }
             What::Retry(which) => each(&api, which, "retry", out, json).await,
@@ -82,7 +92,7 @@ impl Args {
     }
 }
 
-async fn open(api: &ApiClient, connection: Option<&str>) -> anyhow::Result<Vec<Value>> {
+async fn open(api: &ApiClient, connection: Option<&str>) -> anyhow::Result<Listed> {
     match connection {
         Some(connection) => {
             let id = api.connection_id(connection).await?;
@@ -95,7 +105,7 @@ async fn open(api: &ApiClient, connection: Option<&str>) -> anyhow::Result<Vec<V
 async fn each(api: &ApiClient, which: Which, action: &str, out: &mut Output, json: bool) -> anyhow::Result<bool> {
     let ids: Vec<String> = if which.all {
         let open = open(api, which.connection.as_deref()).await?;
-        open.iter().filter_map(|error| error["id"].as_str().map(str::to_owned)).collect()
+        open.items.iter().filter_map(|error| error["id"].as_str().map(str::to_owned)).collect()
     } else {
         which.errors
     };

@@ -2,13 +2,14 @@
 
 use std::io::Read as _;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     api::NodeArgs,
     connection::{Named, id},
     output::{Output, clean, confirmed},
 };
+use crate::clock::Span;
 
 /// A code is far smaller; more is a mistake.
 const MOST_CODE: u64 = 64 << 10;
@@ -44,7 +45,13 @@ enum What {
         description: Option<String>,
     },
     /// Makes a new code; the old one dies. On an accepted connection the code re-keys the other end
-    Renew(Named),
+    Renew {
+        #[command(flatten)]
+        named: Named,
+        /// Life of the invitation, such as 12h; default: 3d
+        #[arg(long, value_name = "SPAN")]
+        expires_in: Option<Span>,
+    },
     /// Withdraws the open code
     Revoke {
         #[command(flatten)]
@@ -70,8 +77,9 @@ impl Args {
                 }
                 api.post(&["invitations", "accept"], body).await?
             }
-            What::Renew(named) => {
-                let made = api.post(&["connections", &id(&api, &named).await?, "invitation"], Value::Null).await?;
+            What::Renew { named, expires_in } => {
+                let body = json!({ "expires_in": expires_in.map(|span| span.0.as_secs()) });
+                let made = api.post(&["connections", &id(&api, &named).await?, "invitation"], body).await?;
                 if !json {
                     let text = |member: &str| clean(made[member].as_str().unwrap_or("-"));
                     out.line(&format!("This invitation works once, until {}:\n", text("expires_at")))?;

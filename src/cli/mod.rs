@@ -19,6 +19,7 @@ mod error;
 mod invitation;
 mod node;
 mod output;
+mod rule;
 mod sandbox;
 mod status;
 mod token;
@@ -53,6 +54,8 @@ enum Command {
     Connection(connection::Args),
     /// Invitations: the one-time codes by which the other side joins
     Invitation(invitation::Args),
+    /// Rules: what becomes of a record on its way
+    Rule(rule::Args),
     /// Triggers: what starts a sync
     Trigger(trigger::Args),
     /// Twins: pairs of records under sync
@@ -65,6 +68,10 @@ enum Command {
     Token(token::Args),
     /// How the node is
     Status(status::Args),
+    /// What waits, by connection and tracker
+    Queue(status::Args),
+    /// Who did what on this node, newest first
+    Audit(status::AuditArgs),
     /// Simulated systems alone, for trying things
     Sandbox(sandbox::Args),
     /// The configuration
@@ -123,7 +130,10 @@ async fn run(command: Command, out: &mut Output) -> anyhow::Result<bool> {
         Command::Error(args) => return args.run(out).await,
         Command::Tracker(args) => return args.run(out).await,
         Command::Token(args) => args.run(out).await?,
-        Command::Status(args) => args.run(out).await?,
+        Command::Rule(args) => args.run(out).await?,
+        Command::Status(args) => args.status(out).await?,
+        Command::Queue(args) => args.queue(out).await?,
+        Command::Audit(args) => args.run(out).await?,
         Command::Sandbox(args) => args.run().await?,
         Command::Config(args) => args.run(out)?,
         Command::Openapi => out.line(&wiring::openapi_json()?)?,

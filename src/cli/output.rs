@@ -6,9 +6,9 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Usage;
+use super::{Usage, api::Listed};
 
 /// Where answers go.
 pub(super) struct Output {
@@ -44,8 +44,9 @@ impl Output {
     }
 
     /// A list: bodies for programs, a table for people.
-    pub(super) fn items(&mut self, json: bool, columns: &[(&str, &str)], items: Vec<Value>) -> anyhow::Result<()> {
-        let printed = if json { self.json(&Value::Array(items)) } else { self.table(columns, &items) };
+    pub(super) fn items(&mut self, json: bool, columns: &[(&str, &str)], listed: Listed) -> anyhow::Result<()> {
+        let Listed { items, next } = listed;
+        let printed = if json { self.json(&json!({ "items": items, "next": next })) } else { self.table(columns, &items) };
         Ok(printed?)
     }
 
@@ -106,6 +107,7 @@ fn cell(value: &Value) -> String {
         Value::String(text) => clean(text),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         other => clean(&other.to_string()),
     }

@@ -38,6 +38,28 @@ enum What {
         #[arg(long)]
         disabled: bool,
     },
+    /// Changes a trigger; what is left out stays
+    Change {
+        #[command(flatten)]
+        one: One,
+        /// Condition in the tracker's own query language; empty matches all
+        #[arg(long)]
+        filter: Option<String>,
+        /// For people
+        #[arg(long)]
+        notes: Option<String>,
+    },
+    /// Counts the records that a filter matches, before a trigger is made of it
+    Count {
+        #[command(flatten)]
+        named: Named,
+        /// Entity type by the tracker's name, such as Case
+        #[arg(long = "type", value_name = "ENTITY_TYPE")]
+        entity_type: String,
+        /// Condition in the tracker's own query language; empty matches all
+        #[arg(long, default_value = "")]
+        filter: String,
+    },
     /// Removes a trigger; twins that it started stay
     Remove {
         #[command(flatten)]
@@ -75,6 +97,20 @@ impl Args {
             What::Add { named, entity_type, filter, notes, disabled } => {
                 let body = json!({ "entity_type": entity_type, "filter": filter, "notes": notes, "enabled": !disabled });
                 api.post(&["connections", &id(&api, &named).await?, "triggers"], body).await?
+            }
+            What::Change { one, filter, notes } => {
+                let connection = id(&api, &one.named).await?;
+                let mut body = json!({});
+                for (member, value) in [("filter", filter), ("notes", notes)] {
+                    if let Some(value) = value {
+                        body[member] = value.into();
+                    }
+                }
+                api.patch(&["connections", &connection, "triggers", &one.trigger], body).await?
+            }
+            What::Count { named, entity_type, filter } => {
+                let body = json!({ "entity_type": entity_type, "filter": filter });
+                api.post(&["connections", &id(&api, &named).await?, "triggers", "count"], body).await?
             }
             What::Remove { one, yes } => {
                 let connection = id(&api, &one.named).await?;

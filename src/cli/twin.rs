@@ -86,7 +86,7 @@ enum What {
     },
 }
 
-const COLUMNS: [(&str, &str); 6] = [
+pub(super) const COLUMNS: [(&str, &str); 6] = [
     ("id", "/id"),
     ("status", "/status"),
     ("type", "/local/entity_type"),
@@ -95,7 +95,7 @@ const COLUMNS: [(&str, &str); 6] = [
     ("last synced", "/last_synced_at"),
 ];
 
-const HISTORY: [(&str, &str); 5] =
+pub(super) const HISTORY: [(&str, &str); 5] =
     [("at", "/at"), ("direction", "/direction"), ("outcome", "/outcome"), ("changed", "/changed"), ("reason", "/reason")];
 
 impl Args {
@@ -121,12 +121,11 @@ impl Args {
                 return out.items(json, &COLUMNS, items);
             }
             What::History { twin, most } => {
-                let mut items = api.list(&["twins", &twin, "history"], &[], most).await?;
-                if json {
-                    return Ok(out.json(&Value::Array(items))?);
+                let mut listed = api.list(&["twins", &twin, "history"], &[], most).await?;
+                if !json {
+                    listed.items.iter_mut().for_each(name_changed_fields);
                 }
-                items.iter_mut().for_each(name_changed_fields);
-                return Ok(out.table(&HISTORY, &items)?);
+                return out.items(json, &HISTORY, listed);
             }
             What::Show { twin } => api.get(&["twins", &twin]).await?,
             What::Sync { named, entity_type, key } => {
@@ -153,7 +152,8 @@ impl Args {
     }
 }
 
-fn name_changed_fields(line: &mut Value) {
+/// Adds the names of the changed fields, for a column.
+pub(super) fn name_changed_fields(line: &mut Value) {
     let names = line["changes"].as_array().into_iter().flatten().map(|change| change["field"].clone()).collect();
     line["changed"] = Value::Array(names);
 }

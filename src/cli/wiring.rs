@@ -36,9 +36,8 @@ pub(super) fn openapi_json() -> anyhow::Result<String> {
 }
 
 /// Runs the simulated org until stopped.
-pub(super) async fn sandbox_org(listen: SocketAddr) -> anyhow::Result<()> {
+pub(super) async fn sandbox_org(settings: org::OrgSettings) -> anyhow::Result<()> {
     let life = until_interrupted();
-    let settings = org::OrgSettings { addr: listen, ..org::OrgSettings::default() };
     Ok(org::run_org(settings, Arc::new(SystemClock), &life).await?)
 }
 

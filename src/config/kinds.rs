@@ -19,6 +19,9 @@ const KINDS: [(&str, Check); 2] = [
     }),
 ];
 
+/// Kinds of versions to come.
+const LATER: [&str; 2] = ["jira", "redmine"];
+
 /// For people.
 pub(super) fn names() -> String {
     KINDS.map(|(name, _)| name).join(", ")
@@ -31,6 +34,14 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &TrackerSection) {
         Some(Ok(Ok(()))) => {}
         Some(Ok(Err(why))) => reader.problem(&path, &why),
         Some(Err(error)) => reader.problems.extend(error.problems),
+        None if LATER.contains(&section.kind.as_str()) => {
+            let message = format!(
+                "`{}` is not in this version, which knows {}; a system that can call and be called is joined by `webhook`",
+                section.kind,
+                names()
+            );
+            reader.problem(&[path[0], path[1], "kind"], &message);
+        }
         None => {
             let message = format!("unknown kind `{}`; {}", section.kind, suggestion(&section.kind, &KINDS.map(|(name, _)| name)));
             reader.problem(&[path[0], path[1], "kind"], &message);

@@ -21,6 +21,7 @@ mod source;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -91,7 +92,7 @@ pub struct Config {
 }
 
 /// One `[trackers.NAME]`; its kind's module knows the rest of its keys.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TrackerSection {
     /// Its name.
     pub name: String,
@@ -101,6 +102,13 @@ pub struct TrackerSection {
     pub network: Network,
     rest: Table,
     source: Arc<Source>,
+}
+
+impl fmt::Debug for TrackerSection {
+    /// The rest of its keys holds secrets that no type guards yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrackerSection").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 impl TrackerSection {
@@ -191,6 +199,9 @@ fn check_node(reader: &mut Reader<'_>, mut node: NodeSettings, role: Role) -> No
     let length = node.name.chars().count();
     if length == 0 || length > 80 || node.name.chars().any(char::is_control) {
         reader.problem(&["node", "name"], "must have 1 to 80 characters, none of them a control character");
+    }
+    if let Err(why) = node.log.check() {
+        reader.problem(&["node", "log", "filter"], &why.to_string());
     }
     match (role, &node.public_url) {
         (Role::Public, None) => reader.problem(

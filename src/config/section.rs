@@ -16,6 +16,12 @@ use super::{
 /// More mistakes than this in one section are told next time.
 const MOST_PROBLEMS: usize = 50;
 
+/// Keys of versions to come, each with what it comes with.
+const LATER: [(&[&str], &str); 2] = [
+    (&["node", "key"], "it comes with several nodes behind one address; this one keeps its key in data_dir"),
+    (&["store", "seal_key"], "it comes with several nodes behind one address; this one keeps its key in data_dir"),
+];
+
 /// Reads sections and gathers problems.
 pub(super) struct Reader<'a> {
     source: &'a Source,
@@ -29,8 +35,7 @@ impl<'a> Reader<'a> {
 
     /// Notes a problem of a key.
     pub(super) fn problem(&mut self, path: &[&str], message: &str) {
-        let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
-        self.problems.push(self.source.problem(&path, message.to_owned()));
+        self.note(&[], &path.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>(), message.to_owned());
     }
 
     /// A mistyped section is told with the nearest known one.
@@ -87,7 +92,12 @@ impl<'a> Reader<'a> {
                 if inner.len() == 1 {
                     known.extend(more);
                 }
-                self.note(&base, &inner, format!("unknown key; {}", suggestion(name, &known)));
+                let path: Vec<&str> = base.iter().chain(&inner).map(String::as_str).collect();
+                let message = match LATER.iter().find(|(later, _)| path == *later) {
+                    Some((_, why)) => format!("is not in this version: {why}"),
+                    None => format!("unknown key; {}", suggestion(name, &known)),
+                };
+                self.note(&base, &inner, message);
             } else if self.as_text(&base, &inner, &mut table) {
                 continue;
             } else {
@@ -101,7 +111,10 @@ impl<'a> Reader<'a> {
 
     fn note(&mut self, base: &[String], inner: &[String], message: String) {
         let path: Vec<String> = base.iter().chain(inner).cloned().collect();
-        self.problems.push(self.source.problem(&path, message));
+        // It was told that its secret cannot be fetched; the rest follows from that.
+        if !self.source.is_unresolved(&path) {
+            self.problems.push(self.source.problem(&path, message));
+        }
     }
 
     /// A value from the environment that was taken for a number or a list is put back as text, once.

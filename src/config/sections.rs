@@ -31,7 +31,7 @@ impl Default for StoreSettings {
 impl StoreSettings {
     pub(super) fn check(&self, reader: &mut Reader<'_>) {
         if self.url.strip_prefix("sqlite:").is_none_or(str::is_empty) {
-            reader.problem(&["store", "url"], "must be sqlite:NAME; this version keeps its data in SQLite only");
+            reader.problem(&["store", "url"], "must be sqlite:NAME; PostgreSQL is not in this version");
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Source {
     pub(super) tree: Table,
     lines: BTreeMap<Vec<String>, usize>,
     overrides: BTreeMap<Vec<String>, Override>,
+    /// Secrets that could not be fetched: what else is wrong with them is not known.
+    unresolved: Vec<Vec<String>>,
 }
 
 impl fmt::Debug for Source {
@@ -65,7 +67,7 @@ impl Source {
         let tree: Table = toml::from_str(text).map_err(broken)?;
         let mut lines = BTreeMap::new();
         note_lines(text, spanned.get_ref(), &mut Vec::new(), &mut lines);
-        let mut source = Self { file: file.to_owned(), tree, lines, overrides: BTreeMap::new() };
+        let mut source = Self { file: file.to_owned(), tree, lines, overrides: BTreeMap::new(), unresolved: Vec::new() };
         let env: BTreeMap<String, String> = env.into_iter().collect();
         let mut problems = Vec::new();
         for (variable, raw) in &env {
@@ -73,9 +75,12 @@ impl Source {
                 problems.push(Problem { key: variable.clone(), line: None, message });
             }
         }
-        let mut tree = std::mem::take(&mut source.tree);
-        source.resolve(&mut tree, &mut Vec::new(), &env, &mut problems);
-        source.tree = tree;
+        let (mut tree, mut unresolved) = (std::mem::take(&mut source.tree), Vec::new());
+        source.resolve(&mut tree, &mut Vec::new(), &env, &mut |path, message| {
+            problems.push(source.problem(path, message));
+            unresolved.push(path.to_vec());
+        });
+        (source.tree, source.unresolved) = (tree, unresolved);
         Ok((source, problems))
     }
 
@@ -96,6 +101,11 @@ impl Source {
             }
         }
         Problem { key: path.join("."), line: None, message }
+    }
+
+    /// Whether a secret at `path`, above or below it could not be fetched.
+    pub(super) fn is_unresolved(&self, path: &[String]) -> bool {
+        self.unresolved.iter().any(|one| one.starts_with(path) || path.starts_with(one))
     }
 
     /// The variable that set exactly this key.
@@ -132,40 +142,37 @@ impl Source {
     }
 
     /// Replaces `{ env = … }` and `{ file = … }` at secret keys by what they name.
-    fn resolve(&self, table: &mut Table, path: &mut Vec<String>, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
+    fn resolve(&self, table: &mut Table, path: &mut Vec<String>, env: &BTreeMap<String, String>, tell: &mut Tell<'_>) {
         for (key, value) in table.iter_mut() {
             path.push(key.clone());
             match value {
                 Value::Array(items) if is_secret(key) => {
-                    items.iter_mut().for_each(|item| self.resolve_one(item, path, env, problems));
+                    items.iter_mut().for_each(|item| self.resolve_one(item, path, env, tell));
                 }
-                _ if is_secret(key) => self.resolve_one(value, path, env, problems),
-                Value::Table(inner) => self.resolve(inner, path, env, problems),
+                _ if is_secret(key) => self.resolve_one(value, path, env, tell),
+                Value::Table(inner) => self.resolve(inner, path, env, tell),
                 _ => {}
             }
             path.pop();
         }
     }
 
-    fn resolve_one(
-        &self,
-        value: &mut Value,
-        path: &mut Vec<String>,
-        env: &BTreeMap<String, String>,
-        problems: &mut Vec<Problem>,
-    ) {
+    fn resolve_one(&self, value: &mut Value, path: &mut Vec<String>, env: &BTreeMap<String, String>, tell: &mut Tell<'_>) {
         let Value::Table(inner) = value else { return };
         match reference(inner).map(|reference| reference.fetch(env)) {
-            None => self.resolve(inner, path, env, problems),
+            None => self.resolve(inner, path, env, tell),
             Some(fetched) => {
                 *value = Value::String(fetched.unwrap_or_else(|message| {
-                    problems.push(self.problem(path, message));
+                    tell(path, message);
                     String::new()
                 }));
             }
         }
     }
 }
+
+/// Hears of a secret that could not be fetched.
+type Tell<'t> = dyn FnMut(&[String], String) + 't;
 
 /// Where a secret stands.
 enum Reference {

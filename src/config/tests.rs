@@ -115,7 +115,147 @@ fn the_link_goes_over_the_network() {
 
 #[test]
 fn a_postgres_store_is_refused_in_this_version() {
-    assert!(problems("[store]\nurl = \"postgres://x\"\n", &[], Role::Private).contains("store.url: must be sqlite:NAME"));
+    assert!(problems("[store]\nurl = \"postgres://x\"\n", &[], Role::Private).contains("PostgreSQL is not in this version"));
+}
+
+#[test]
+fn what_a_later_version_brings_is_told_as_that() {
+    let text =
+        "[node]\nkey = \"k\"\n[store]\nseal_key = \"k\"\n[trackers.desk]\nkind = \"redmine\"\napi_key = { env = \"KEY\" }\n";
+    let told = problems(text, &[("KEY", "k")], Role::Private);
+    for expected in [
+        "test.toml:2: node.key: is not in this version",
+        "test.toml:4: store.seal_key: is not in this version",
+        "test.toml:6: trackers.desk.kind: `redmine` is not in this version, which knows salesforce, webhook",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    assert_eq!(told.lines().count(), 3, "{told}");
+}
+
+#[test]
+fn a_secret_that_cannot_be_fetched_is_told_once() {
+    let text = "[trackers.desk]\nkind = \"webhook\"\nurl = \"https://d.example\"\nsecret = { env = \"DESK\" }\n\
+                [network]\nproxy = { file = \"/no/such/file\" }\n[notify]\nurl = \"https://n.example\"\nsecret = { env = \"NEWS\" }\n";
+    let told = problems(text, &[], Role::Private);
+    assert!(told.contains("test.toml:4: trackers.desk.secret: the environment has no variable DESK"), "{told}");
+    assert!(told.contains("test.toml:6: network.proxy: the file /no/such/file cannot be read"), "{told}");
+    assert!(told.contains("test.toml:9: notify.secret: the environment has no variable NEWS"), "{told}");
+    assert_eq!(told.lines().count(), 3, "{told}");
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_told() {
+    let told = problems("[node]\nlog = { filter = \"wicketgate=loud\" }\n", &[], Role::Private);
+    assert!(told.contains("test.toml:2: node.log.filter: the filter `wicketgate=loud` cannot be read"), "{told}");
+}
+
+/// The design's own sample, with what a later version brings set aside.
+const SAMPLE: &str = r#"
+[node]
+name = "acme-support"
+public_url = "https://sync.acme.example"
+listen = "0.0.0.0:8080"
+data_dir = "/var/lib/wicketgate"
+tls = { cert = "/c.pem", key = "/k.pem" }
+trusted_proxies = ["10.0.0.0/8"]
+metrics_listen = "127.0.0.1:9090"
+
+[api]
+admin_token = { env = "WICKETGATE_TEST_SECRET" }
+
+[store]
+url = "sqlite:wicketgate.db"
+
+[trackers.support]
+kind = "salesforce"
+login_url = "https://acme.my.salesforce.com"
+flow = "client-credentials"
+org_id = "00D5g000004ABCD"
+client_id = "client"
+client_secret = { env = "WICKETGATE_TEST_SECRET" }
+external_id_fields = { Case = "Wicketgate_Id__c" }
+defaults.Case = { Origin = "Web" }
+look = "5m"
+api_reserve = "10%"
+trust_messages = false
+
+[trackers.quiet]
+kind = "salesforce"
+login_url = "https://acme.my.salesforce.com"
+flow = "client-credentials"
+client_id = "client"
+client_secret = "s"
+look = "off"
+proxy = "socks5://proxy:1080"
+
+[trackers.helpdesk]
+kind = "webhook"
+url = "https://desk.internal/in"
+read_url = "https://desk.internal/issues"
+secret = { env = "WICKETGATE_TEST_HOOK" }
+timeout = "10s"
+defaults.issue = { project = "demo", tracker = "Bug" }
+
+[network]
+proxy = "http://user:pass@proxy:3128"
+no_proxy = ["redmine.internal", "10.0.0.0/8"]
+ca_file = "/etc/ssl/corp.pem"
+client_cert = { cert = "/c.pem", key = "/k.pem" }
+
+[link]
+wait = "50s"
+allow_addresses = ["10.20.0.0/16"]
+proxy = { url = "http://proxy:3128", username = "svc", password = { env = "WICKETGATE_TEST_SECRET" } }
+
+[keep]
+history = "400d"
+messages = "8d"
+
+[notify]
+url = "https://alerts.example/in"
+secret = { env = "WICKETGATE_TEST_HOOK" }
+"#;
+
+const SECRETS: [(&str, &str); 2] =
+    [("WICKETGATE_TEST_SECRET", "hush-hush"), ("WICKETGATE_TEST_HOOK", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")];
+
+#[test]
+fn the_designs_sample_is_taken_and_shown_without_its_secrets() {
+    let config = parse(SAMPLE, &SECRETS, Role::Public).unwrap_or_else(|error| panic!("{error}"));
+    let shown = config.effective();
+    for secret in ["hush-hush", "MfKQ9r8", "user:pass"] {
+        assert!(!shown.contains(secret) && !format!("{config:?}").contains(secret), "{shown}");
+    }
+    // What is shown is a configuration too, but for its secrets.
+    shown.parse::<Table>().expect("TOML");
+}
+
+/// Every key of the sample can be set by a variable in place of the file.
+#[test]
+fn every_key_can_be_set_by_the_environment() {
+    fn leaves(table: &Table, path: &str, out: &mut Vec<(String, String)>) {
+        for (key, value) in table {
+            let variable = format!("{path}__{}", key.to_uppercase());
+            match value {
+                Value::Table(inner) if !inner.contains_key("env") && !matches!(key.as_str(), "Case" | "issue") => {
+                    leaves(inner, &variable, out);
+                }
+                Value::String(text) => out.push((variable, text.clone())),
+                other => out.push((variable, other.to_string())),
+            }
+        }
+    }
+    let mut env = Vec::new();
+    leaves(&SAMPLE.parse().expect("TOML"), "WICKETGATE", &mut env);
+    assert!(env.len() > 35, "{env:?}");
+    let by_file = parse(SAMPLE, &SECRETS, Role::Public).unwrap_or_else(|error| panic!("{error}"));
+    // A name that is in no file is taken in lower case: what has capitals is named there.
+    let skeleton = "[trackers.support]\nexternal_id_fields.Case = \"X__c\"\ndefaults.Case = {}\n";
+    let variables: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(SECRETS).collect();
+    let by_environment = parse(skeleton, &variables, Role::Public).unwrap_or_else(|error| panic!("{error}"));
+    let tree = |config: &Config| config.effective().parse::<Table>().expect("TOML");
+    assert_eq!(tree(&by_environment), tree(&by_file));
 }
 
 #[test]

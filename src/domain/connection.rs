@@ -18,6 +18,7 @@ use crate::clock::Time;
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ConnectionStatus)]
 pub enum Status {
     /// Waits for the other side, or for our confirmation of it.
     Pending,

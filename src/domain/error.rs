@@ -8,6 +8,7 @@ use crate::clock::Time;
 /// What is held up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ErrorScope)]
 pub enum Scope {
     /// One pair of records.
     Twin,
@@ -21,6 +22,7 @@ pub enum Scope {
 
 /// An open error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Error)]
 pub struct ErrorRecord {
     /// Its id.
     pub id: ErrorId,

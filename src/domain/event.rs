@@ -64,6 +64,8 @@ pub enum Body {
     Stop {},
     /// Every twin of this epoch has been sent.
     Resynced {},
+    /// The event of this number was too large for the way and left without its words; its twin is parked at the speaker.
+    Empty {},
 }
 
 /// The record as it is.
@@ -90,6 +92,10 @@ pub struct Sync {
     /// After a set-back: the last replica applied from the other side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Fields>,
+    /// After a set-back: `changed` is all that differs from what the listener had when it last spoke, and these are the
+    /// values that it had then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Fields>,
     /// After a set-back: the listener's record that belongs to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<RemoteRef>,
@@ -129,6 +135,7 @@ impl Body {
             Self::Deleted { .. } => "deleted",
             Self::Stop {} => "stop",
             Self::Resynced {} => "resynced",
+            Self::Empty {} => "empty",
         }
     }
 }

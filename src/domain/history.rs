@@ -64,10 +64,8 @@ pub struct FieldChange {
     /// Field by the tracker's name, or by the replica's for what was sent.
     pub field: String,
     /// Value before.
-    #[schema(value_type = Object, nullable)]
     pub from: Value,
     /// Value after.
-    #[schema(value_type = Object, nullable)]
     pub to: Value,
     /// Both sides had changed it: `from` is the value that lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -240,6 +240,13 @@ pub struct Looked {
     pub changes: Vec<NewChange>,
     /// To be kept together with the changes.
     pub cursor: LookCursor,
+    /// There was more than one look takes: look again at once.
+    pub more: bool,
+    /// Entity types whose deletes the tracker no longer lists for the time since the last look: each known record of
+    /// theirs is to be asked for.
+    pub recheck: Vec<String>,
+    /// Entity types that could not be looked at, and why; their place stays.
+    pub failed: Vec<(String, TrackerError)>,
 }
 
 /// One step of a check.

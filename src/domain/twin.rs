@@ -35,6 +35,7 @@ use crate::clock::Time;
 /// Where a twin is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TwinStatus)]
 pub enum Status {
     /// A create or an answer is under way.
     Waiting,
@@ -111,6 +112,15 @@ pub struct Flip {
     pub since: Time,
 }
 
+/// A difference that was told, and not heard of since.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unconfirmed {
+    /// The value that the other side had before.
+    pub from: Value,
+    /// When the difference was first seen.
+    pub at: Time,
+}
+
 /// What the node remembers of a twin beside its columns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -127,6 +137,10 @@ pub struct Memory {
     pub seen: u64,
     /// The epoch that `seen`, `undecided_since` and the twin's `peer_seen` belong to.
     pub epoch: u64,
+    /// What left and was not heard of yet, by replica field: after a set-back it tells what is really new.
+    pub unconfirmed: BTreeMap<String, Unconfirmed>,
+    /// We were set back, and the other side's word on this twin has not come yet.
+    pub set_back: bool,
     /// When differences that are not sent yet were first seen, by replica field.
     pub first_seen: BTreeMap<String, Time>,
     /// Replica fields left alone until the deciding side speaks (we are not it).

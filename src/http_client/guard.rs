@@ -2,12 +2,15 @@
 //!
 //! A name is judged by everything it resolves to: one inside address among ten refuses it, or the tenth try would get
 //! in. The judgement is made twice: by [`vet`] before the request, and by [`Guarded`] at each connect, since a name can
-//! change its mind in between. The texts never tell which address a name led to: that would map the inside for
+//! change its mind in between. Behind a proxy the machine's own DNS may never answer: such names are asked for now and
+//! then only ([`Silent`]), or every call would wait for nothing. The texts never tell which address a name led to: that would map the inside for
 //! somebody outside.
 
 use std::{
+    collections::HashMap,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -18,7 +21,39 @@ use url::{Host, Url};
 use super::Guard;
 
 /// Longest wait for a name in [`vet`].
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls that spare the look-up of a name that was silent.
+const SPARED: u8 = 32;
+/// Silent names that are remembered.
+const MOST_SILENT: usize = 1_000;
+
+/// Names for which this machine's DNS gave no answer in time. To spare a look-up opens nothing: without a proxy the
+/// resolver judges at the connect, and a proxy resolves for itself.
+#[derive(Clone, Debug, Default)]
+pub struct Silent(Arc<Mutex<HashMap<String, u8>>>);
+
+impl Silent {
+    fn spares(&self, name: &str) -> bool {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get_mut(name).is_some_and(|left| {
+            let spared = *left > 0;
+            *left = left.saturating_sub(1);
+            spared
+        })
+    }
+
+    fn note(&self, name: &str, silent: bool) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !silent {
+            names.remove(name);
+            return;
+        }
+        if names.len() >= MOST_SILENT {
+            names.clear();
+        }
+        names.insert(name.to_owned(), SPARED);
+    }
+}
 
 /// An address that may not be called.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +85,7 @@ pub fn check_url(url: &Url, guard: &Guard) -> Result<(), Blocked> {
         return Err(Blocked::Scheme(url.scheme().to_owned()));
     }
     let host = url.host().ok_or(Blocked::NoHost)?;
-    let Guard::Stranger { allow } = guard else { return Ok(()) };
+    let Guard::Stranger { allow, .. } = guard else { return Ok(()) };
     let plain = url.scheme() == "http";
     let shown = host.to_string();
     match host {
@@ -70,9 +105,14 @@ pub fn check_url(url: &Url, guard: &Guard) -> Result<(), Blocked> {
 /// one the connect fails.
 pub async fn vet(url: &Url, guard: &Guard) -> Result<(), Blocked> {
     check_url(url, guard)?;
-    let (Guard::Stranger { allow }, Some(Host::Domain(name))) = (guard, url.host()) else { return Ok(()) };
+    let (Guard::Stranger { allow, silent }, Some(Host::Domain(name))) = (guard, url.host()) else { return Ok(()) };
     let plain = url.scheme() == "http";
-    match tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name, 0))).await {
+    if !plain && silent.spares(name) {
+        return Ok(());
+    }
+    let asked = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name, 0))).await;
+    silent.note(name, asked.is_err());
+    match asked {
         Ok(Ok(found)) => judge(name, &found.map(|address| address.ip()).collect::<Vec<_>>(), allow, plain),
         _ if plain => Err(Blocked::Plain(name.to_owned())),
         _ => Ok(()),
@@ -161,7 +201,7 @@ fn check_name(name: &str, allow: &[IpNet]) -> Result<(), Blocked> {
 
 /// A resolver that refuses names that lead inside.
 pub(super) struct Guarded {
-    allow: std::sync::Arc<[IpNet]>,
+    allow: Arc<[IpNet]>,
     proxy_host: Option<String>,
 }
 
@@ -180,7 +220,7 @@ impl fmt::Debug for Guarded {
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow = std::sync::Arc::clone(&self.allow);
+        let allow = Arc::clone(&self.allow);
         let is_proxy = self.proxy_host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(name.as_str()));
         Box::pin(async move {
             let name = name.as_str();
@@ -199,6 +239,19 @@ impl Resolve for Guarded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_silent_name_is_asked_for_now_and_then() {
+        let silent = Silent::default();
+        assert!(!silent.spares("node.example"));
+        silent.note("node.example", true);
+        let spared = (0..100).take_while(|_| silent.spares("node.example")).count();
+        assert_eq!(spared, usize::from(SPARED));
+        silent.note("node.example", true);
+        assert!(silent.spares("node.example") && !silent.spares("other.example"));
+        silent.note("node.example", false);
+        assert!(!silent.spares("node.example"));
+    }
 
     #[test]
     fn one_inside_address_among_many_refuses_the_name() {

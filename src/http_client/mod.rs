@@ -27,7 +27,7 @@ use url::Url;
 
 pub use self::{
     body::{BodyError, body_up_to},
-    guard::{Blocked, check_url, is_inside, vet},
+    guard::{Blocked, Silent, check_url, is_inside, vet},
     trouble::{Kind, Trouble, why},
 };
 use crate::secret::Secret;
@@ -49,7 +49,7 @@ pub struct ClientCert {
 ///
 /// Schemes: `http`, `https`, `socks5` (this machine resolves names), `socks5h` (the proxy does).
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Proxy {
     /// `http://user:pass@proxy:3128`, `socks5h://…`. Special characters in the credentials are percent-encoded.
     Url(Secret),
@@ -100,7 +100,16 @@ pub enum Guard {
     Stranger {
         /// Inside networks that may be named.
         allow: Vec<ipnet::IpNet>,
+        /// Names that need not be looked up each time.
+        silent: Silent,
     },
+}
+
+impl Guard {
+    /// For addresses that came by API, code or rule; these inside networks may be named.
+    pub fn stranger(allow: Vec<ipnet::IpNet>) -> Self {
+        Self::Stranger { allow, silent: Silent::default() }
+    }
 }
 
 /// A client could not be made: the configuration is wrong, and the text names the key.
@@ -128,7 +137,9 @@ pub fn client(network: &Network, guard: &Guard) -> Result<reqwest::Client, Clien
     {
         builder = builder.tcp_user_timeout(Duration::from_secs(30));
     }
-    let proxy = network.proxy.as_ref().map(proxy_url).transpose()?;
+    // The matcher below knows `*` for names only, and it means addresses too.
+    let direct = network.no_proxy.iter().any(|entry| entry.trim() == "*");
+    let proxy = network.proxy.as_ref().filter(|_| !direct).map(proxy_url).transpose()?;
     if let Some(url) = &proxy {
         let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| ClientError("`proxy` cannot be used as a proxy".to_owned()))?;
         builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&network.no_proxy.join(","))));
@@ -139,7 +150,7 @@ pub fn client(network: &Network, guard: &Guard) -> Result<reqwest::Client, Clien
     if let Some(cert) = &network.client_cert {
         builder = builder.identity(identity(cert)?);
     }
-    if let Guard::Stranger { allow } = guard {
+    if let Guard::Stranger { allow, .. } = guard {
         let proxy_host = proxy.as_ref().and_then(Url::host_str).map(str::to_owned);
         builder = builder.dns_resolver(guard::Guarded::new(allow.clone(), proxy_host));
     }
@@ -158,6 +169,9 @@ fn proxy_url(proxy: &Proxy) -> Result<Url, ClientError> {
             (url.as_str(), username.as_deref().map(|username| (username, password)))
         }
     };
+    if let Proxy::Parts { username: None, password: Some(_), .. } = proxy {
+        return Err(ClientError("`proxy` holds a password and no username".to_owned()));
+    }
     let wrong = |why: &str| ClientError(format!("`proxy` {why}; expected http://…, https://…, socks5://… or socks5h://…"));
     let mut url: Url = text.trim().parse().map_err(|_| wrong("is no URL"))?;
     if !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") {

@@ -9,7 +9,7 @@ use tokio::{
 use super::*;
 
 fn stranger(allow: &[&str]) -> Guard {
-    Guard::Stranger { allow: allow.iter().map(|net| net.parse().expect("a network")).collect() }
+    Guard::stranger(allow.iter().map(|net| net.parse().expect("a network")).collect())
 }
 
 /// Serves one connection: reads a head, answers `answer`, gives back what it read.
@@ -204,6 +204,35 @@ async fn direct_hosts_go_past_the_proxy_and_the_environment_is_not_asked() {
     let http = client(&network.over(&base), &Guard::Operator).expect("a client");
     assert_eq!(http.get(format!("http://{address}/")).send().await.expect("direct").status(), 204);
     task.await.expect("served");
+}
+
+#[tokio::test]
+async fn a_star_means_addresses_too_and_names_go_with_all_below_them() {
+    for (no_proxy, host) in [("*", "127.0.0.1"), ("LOCALHOST", "localhost"), (".localhost", "localhost")] {
+        let network = Network {
+            proxy: Some(Proxy::Url(Secret::new("http://127.0.0.1:1"))),
+            no_proxy: vec!["redmine.internal".to_owned(), no_proxy.to_owned()],
+            ..Network::default()
+        };
+        let (address, task) = stub("HTTP/1.1 204 No Content\r\n\r\n").await;
+        let http = client(&network, &Guard::Operator).expect("a client");
+        let answer = http.get(format!("http://{host}:{}/", address.port())).send().await;
+        assert_eq!(answer.expect(no_proxy).status(), 204, "{no_proxy}");
+        task.await.expect("served");
+        // A name that only looks alike goes through the proxy, which is not there.
+        let other = http.get("http://notredmine.internal/").send().await;
+        assert!(no_proxy == "*" || other.is_err_and(|error| why(&error).kind == Kind::Connect));
+    }
+}
+
+#[test]
+fn a_proxy_table_is_checked() {
+    let read = |text: &str| toml::from_str::<Network>(text);
+    assert!(read("proxy = { url = \"http://p:1\", username = \"u\", password = \"p\" }").is_ok());
+    assert!(read("proxy = { url = \"http://p:1\", user = \"u\" }").is_err(), "a misspelt key");
+    let lonely = read("proxy = { url = \"http://p:1\", password = \"hush\" }").expect("reads");
+    let error = client(&lonely, &Guard::Operator).expect_err("no user name").to_string();
+    assert!(error.contains("no username") && !error.contains("hush"), "{error}");
 }
 
 #[tokio::test]

@@ -75,6 +75,24 @@ impl From<Blocked> for Trouble {
     }
 }
 
+impl Trouble {
+    /// A proxy that is asked to forward (no tunnel) answers 407 as the host would answer: its words for people.
+    pub fn proxy_wants_login() -> Self {
+        Self::of_proxy(PROXY_LOGIN)
+    }
+
+    fn of_proxy(what: &str) -> Self {
+        Self {
+            kind: Kind::Proxy,
+            what: what.to_owned(),
+            advice: "Check `proxy`, its user name and password, and whether it lets this host through.".to_owned(),
+            in_doubt: false,
+        }
+    }
+}
+
+const PROXY_LOGIN: &str = "the proxy asks for a user name and password, or refused ours (407)";
+
 /// Puts a client's error into words. Never shows more of the address than its host.
 pub fn why(error: &reqwest::Error) -> Trouble {
     let host = error.url().and_then(|url| url.host_str()).map_or_else(|| "the host".to_owned(), |host| format!("`{host}`"));
@@ -88,11 +106,7 @@ pub fn why(error: &reqwest::Error) -> Trouble {
         return tls_trouble(tls, &host, error.is_connect());
     }
     if let Some(what) = proxy_trouble(&chain) {
-        return not_sent(
-            Kind::Proxy,
-            what.to_owned(),
-            "Check `proxy`, its user name and password, and whether it lets this host through.",
-        );
+        return Trouble::of_proxy(what);
     }
     if error.is_dns() {
         return not_sent(
@@ -190,16 +204,23 @@ fn tls_trouble(error: &rustls::Error, host: &str, connecting: bool) -> Trouble {
     }
 }
 
-/// The proxy errors have no public types: their words are all there is.
+/// The proxy errors have no public types: their words are all there is. The innermost knows most.
 fn proxy_trouble(chain: &[&(dyn Error + 'static)]) -> Option<&'static str> {
-    chain.iter().find_map(|error| {
+    chain.iter().rev().find_map(|error| {
         let text = error.to_string();
-        if text.contains("proxy authorization required") || text.contains("credentials not accepted") {
-            Some("the proxy asks for a user name and password, or refused ours (407)")
-        } else if text.starts_with("tunnel error: failed") || text.contains("error connecting to socks proxy") {
+        let says = |part: &str| text.contains(part);
+        if says("proxy authorization required") {
+            Some(PROXY_LOGIN)
+        } else if says("credentials not accepted") {
+            Some("the proxy refused our user name or password")
+        } else if says("does not support user/pass authentication") {
+            Some("the proxy takes no user name and password, or wants some and `proxy` holds none")
+        } else if says("tunnel error: failed") || says("SOCKS error: failed to create") {
             Some("the proxy could not be reached")
-        } else if text.starts_with("tunnel error") || text.starts_with("SOCKS error") {
+        } else if says("tunnel error") || says("SOCKS error") {
             Some("the proxy did not open a way to the host")
+        } else if says("error connecting to socks proxy") {
+            Some("the proxy could not be reached")
         } else {
             None
         }

@@ -134,7 +134,7 @@ impl Link {
                     .map_err(|_| refused("peer_unreachable", "the inviting node's answer cannot be read", None));
             }
             let refusal = reply.refusal();
-            ahead = reply.ahead;
+            ahead = reply.ahead.correct(0).div_euclid(1000);
             match refusal.code.as_str() {
                 "clock_skew" if attempt < TRIES => {}
                 "try_later" if attempt < TRIES => {
@@ -256,10 +256,10 @@ fn not_reached(url: &str, failure: Failure) -> Refused {
             );
             refused("not_a_node", detail, Some("code"))
         }
-        Failure { reason, .. } => {
+        Failure { reason, advice, .. } => {
             let detail = format!(
-                "the inviting node at {url} did not answer ({reason}). Nothing was joined here; try the same code again once it \
-                 can be reached from this machine, or set the proxy in [network]"
+                "the inviting node at {url} was not reached: {reason}. {advice} Nothing was joined here; try the same code again \
+                 once it can be reached from this machine"
             );
             refused("peer_unreachable", detail, None)
         }

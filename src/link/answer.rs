@@ -212,6 +212,8 @@ impl Link {
             events: asked.events,
             state: asked.state,
             you_were_set_back: asked.you_were_set_back,
+            // Who dials reads the clocks by itself.
+            clock_offset_ms: asked.clock_offset_ms.filter(|_| !super::dials(&known.connection)),
         };
         let from = heard.ack + 1;
         if is_news(&known.connection, &known.state, &heard, now) {

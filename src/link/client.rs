@@ -9,10 +9,10 @@
 //!   stop ──▶ goodbye, so that the next run goes on at once
 //! ```
 //!
-//! Nothing that came without the partner's signature counts, except as a failure: it may teach a shorter wait (a proxy
-//! cuts idle requests: halved, 5 s at least, slowly grown again) or a smaller batch (413). What the partner refused by
-//! its own word is handled where it is read (`once`). The trap: both halves tell the same numbers, so
-//! nothing here keeps a cursor of its own; each exchange reads where the link stands.
+//! Nothing that came without the partner's signature counts, except as a failure: it may teach a shorter wait (`wait`:
+//! a proxy cuts idle requests) or a smaller batch (`batch`). What the partner refused by its own word is handled where it is
+//! read (`once`). The trap: both halves tell the same numbers, so nothing here keeps a cursor of its own; each exchange
+//! reads where the link stands.
 
 use std::{
     collections::HashSet,
@@ -24,9 +24,10 @@ use tokio::sync::Notify;
 
 use super::{
     Link, Trouble,
+    call::Failure,
     exchange::{has_events, room},
     mailbox::pause_after,
-    protocol::{MAX_BATCH, MIN_WAIT, PUBLIC_PULSE},
+    protocol::PUBLIC_PULSE,
     trouble,
 };
 use crate::{
@@ -39,9 +40,13 @@ use crate::{
     store::{Notice, StoreError, Topic},
 };
 
+mod batch;
 mod once;
+mod wait;
 
+use batch::Batch;
 pub(super) use once::tell_gone;
+use wait::Wait;
 
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(60) };
 /// Half to all of it by chance: a minute in the middle.
@@ -49,8 +54,6 @@ const PULSE: Backoff = Backoff { first: PUBLIC_PULSE, most: PUBLIC_PULSE };
 /// Failures in a row before a connection is shown as paused, and before that is an error.
 const SHOWN_AFTER: u32 = 2;
 const ERROR_AFTER: u32 = 5;
-/// Full holds before a longer one is tried again.
-const FULL_HOLDS: u32 = 10;
 const ROOM_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// What is said last may take so long.
@@ -95,17 +98,16 @@ pub(super) async fn supervise(link: Link) {
 
 #[derive(Debug)]
 struct View {
-    /// Seconds that the partner's clock is ahead of ours.
-    ahead: i64,
+    /// Seconds that the partner's clock is ahead of ours, once it said so in this run.
+    ahead: Option<i64>,
     /// How many events the partner takes next, once it said.
     room: Option<u32>,
     told: Option<Switch>,
     told_no_room: bool,
     /// The exchange that is held at this moment says so.
     held_no_room: bool,
-    wait: Duration,
-    full_holds: u32,
-    bytes: usize,
+    wait: Wait,
+    batch: Batch,
     failures: u32,
     second_since: Option<Time>,
     skew_tries: u32,
@@ -127,7 +129,7 @@ enum Stop {
     /// Nothing is to be dialled any more.
     Over,
     /// No word of the partner came.
-    Failed(String),
+    Failed(Failure),
     /// The partner, or the store, wants us to wait.
     Pause { reason: String, pause: Duration, shown: bool },
 }
@@ -149,14 +151,13 @@ struct Exchanged {
 impl Dialler {
     fn new(link: Link, id: ConnectionId) -> Self {
         let view = View {
-            ahead: 0,
+            ahead: None,
             room: None,
             told: None,
             told_no_room: false,
             held_no_room: false,
-            wait: link.parts.wait.max(Duration::from_secs(1)),
-            full_holds: 0,
-            bytes: MAX_BATCH,
+            wait: Wait::new(link.parts.wait),
+            batch: Batch::new(),
             failures: 0,
             second_since: None,
             skew_tries: 0,
@@ -177,21 +178,22 @@ impl Dialler {
             };
             let pause = match stop {
                 Stop::Over => return,
-                Stop::Failed(reason) => {
+                Stop::Failed(failure) => {
                     let failures = self.view(|view| {
                         view.failures += 1;
                         view.failures
                     });
                     let pause = BACKOFF.pause(failures, &*self.link.parts.clock);
+                    let reason = failure.said();
                     tracing::debug!(connection = %self.id, failures, reason, "an exchange failed");
                     if failures >= SHOWN_AFTER {
-                        self.show(&reason, pause, failures >= ERROR_AFTER).await;
+                        self.show(&reason, &failure.advice, pause, failures >= ERROR_AFTER).await;
                     }
                     pause
                 }
                 Stop::Pause { reason, pause, shown } => {
                     if shown {
-                        self.show(&reason, pause, true).await;
+                        self.show(&reason, "", pause, true).await;
                     }
                     pause
                 }
@@ -204,14 +206,17 @@ impl Dialler {
     }
 
     /// Says why nothing flows.
-    async fn show(&self, reason: &str, pause: Duration, error: bool) {
+    async fn show(&self, reason: &str, advice: &str, pause: Duration, error: bool) {
         let (id, now) = (self.id, self.link.parts.clock.now());
         let (reason, retry_at) = (reason.to_owned(), now.plus(pause));
         let trouble = Trouble {
             code: trouble::UNREACHABLE,
             title: "The other node cannot be reached".to_owned(),
             detail: reason.clone(),
-            advice: "It is tried again by itself. If it lasts, check the network, the proxy and the other node.".to_owned(),
+            advice: match advice {
+                "" => "It is tried again by itself. If it lasts, ask the other node's people.".to_owned(),
+                advice => format!("It is tried again by itself. {advice}"),
+            },
             retryable: true,
         };
         let written = self.link.parts.store.write("link.paused", move |tx| {
@@ -239,51 +244,31 @@ impl Dialler {
                 std::future::pending::<()>().await;
             }
             // The first after a failure answers at once, so that a pause ends as soon as it can.
-            let wait = self.view(|view| if view.room.is_none() || view.failures > 0 { Duration::ZERO } else { view.wait });
+            let wait = self.view(|view| if view.room.is_none() || view.failures > 0 { Duration::ZERO } else { view.wait.now() });
             let began = clock.now();
             let exchanged = tokio::select! {
                 exchanged = self.exchange(wait, false, false) => exchanged,
                 () = self.again.notified() => continue,
             };
+            let took = clock.now().since(began);
             let exchanged = match exchanged {
                 Ok(exchanged) => exchanged,
-                Err(stop) => {
-                    self.learn_shorter(&stop, wait, clock.now().since(began));
-                    return stop;
+                // It was cut, not unreachable: the count of failures begins anew.
+                Err(Stop::Failed(failure)) if failure.cut && self.view(|view| view.wait.cut(wait, took)) => {
+                    self.view(|view| view.failures = 0);
+                    return Stop::Failed(failure);
                 }
+                Err(stop) => return stop,
             };
-            let took = clock.now().since(began);
-            self.learn_longer(wait, took);
+            if wait > Duration::ZERO && took >= wait {
+                self.view(|view| view.wait.full(wait));
+            }
             let idle = exchanged.got == 0 && !exchanged.more && wait > Duration::ZERO && took < Duration::from_secs(1);
             empty = if idle { empty + 1 } else { 0 };
             if empty > 3 {
                 clock.sleep(BACKOFF.pause(empty - 3, &**clock)).await;
             }
         }
-    }
-
-    fn learn_shorter(&self, stop: &Stop, wait: Duration, took: Duration) {
-        if matches!(stop, Stop::Failed(_)) && wait > MIN_WAIT && took >= MIN_WAIT / 2 {
-            self.view(|view| {
-                view.wait = (view.wait / 2).max(MIN_WAIT);
-                view.full_holds = 0;
-                // It was cut, not unreachable: go on at once.
-                view.failures = 0;
-            });
-        }
-    }
-
-    fn learn_longer(&self, wait: Duration, took: Duration) {
-        let longest = self.link.parts.wait;
-        self.view(|view| {
-            if wait > Duration::ZERO && took >= wait && view.wait < longest {
-                view.full_holds += 1;
-                if view.full_holds >= FULL_HOLDS {
-                    view.wait = view.wait.mul_f64(1.25).min(longest);
-                    view.full_holds = 0;
-                }
-            }
-        });
     }
 
     /// Speaks whenever there is something to hand over or to tell.

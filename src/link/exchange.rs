@@ -39,6 +39,8 @@ pub struct Heard {
     pub events: Vec<Box<RawValue>>,
     pub state: Switch,
     pub you_were_set_back: bool,
+    /// To be added to the peer's times to have them on our clock, where that was read.
+    pub clock_offset_ms: Option<i64>,
 }
 
 /// What came of hearing it.
@@ -99,6 +101,7 @@ pub fn is_news(connection: &Connection, state: &LinkState, heard: &Heard, now: T
         || on_wire(heard.epoch) != on_wire(state.epoch)
         || connection.remote.as_ref().is_some_and(stale)
         || connection.paused.is_some()
+        || heard.clock_offset_ms.is_some_and(|offset| offset != state.clock_offset_ms)
         || (connection.awaiting == Some(Awaiting::Confirmation) && heard.state == Switch::Active)
 }
 
@@ -125,6 +128,10 @@ pub async fn hear(tx: &mut dyn Tx, id: ConnectionId, heard: &Heard, now: Time) -
         state.acked = state.acked.max(heard.ack);
         // Who waits for an acknowledgement (a stop, a test) looks again.
         tx.wake(Topic::Outbox(id));
+    }
+    if let Some(offset) = heard.clock_offset_ms.filter(|offset| *offset != state.clock_offset_ms) {
+        state.clock_offset_ms = offset;
+        trouble::clocks(tx, &connection, offset, now).await?;
     }
     let taken = take(tx, &connection, &mut state, heard, now).await?;
     tx.put_link_state(id, &state).await?;

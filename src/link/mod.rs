@@ -38,7 +38,7 @@ use crate::{
         connection::{Connection, Kind, Mode},
         ids::ConnectionId,
     },
-    http_client::{Guard, vet},
+    http_client::{Guard, body_up_to, vet},
     lifecycle::Lifecycle,
     secret::Secret,
     store::{Store, StoreError, Topic},
@@ -219,7 +219,7 @@ impl Link {
         if !answer.status().is_success() {
             return None;
         }
-        let body = call::read(answer, protocol::MAX_SMALL).await.ok()?;
+        let body = body_up_to(answer, protocol::MAX_SMALL).await.ok()?;
         let found: Discovery = serde_json::from_slice(&body).ok()?;
         // A fingerprint is 32 bytes in base64url; a version is short: nothing else of a stranger's words is shown.
         let plausible = found.fingerprint.len() == 43 && found.version.len() <= 40;

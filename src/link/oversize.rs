@@ -26,6 +26,12 @@ pub(super) async fn pass_empty(parts: &Parts, id: ConnectionId, n: u64) -> Resul
                 let Some(twin_id) = event.twin else { return Ok(()) };
                 if let Some(mut twin) = tx.twin(id, twin_id).await? {
                     twin.status = Status::Parked;
+                    twin.memory.parked_out = true;
+                    // What was emptied never arrived: the next look at the record sends all of it.
+                    twin.memory.owes_word = true;
+                    if twin.remote.is_none() {
+                        twin.memory.sent = None;
+                    }
                     tx.put_twin(&twin).await?;
                 }
                 tx.put_error(&ErrorRecord {

@@ -1,9 +1,10 @@
 //! The wire on one page: messages, headers, limits, time-outs, refusals. Both ends share it; docs/LINK.md explains it.
 //!
 //! Events travel as raw JSON ([`RawValue`]): what is on disk leaves byte for byte, and what came is stored as it came.
-//! Members that are not named here are ignored on reading. Beyond link.md's members this side writes three that a
-//! reader may ignore: `goodbye` (the run ends here), `you_were_set_back` (why a new epoch began) and, in the answer to
-//! an acceptance, `epoch` (a re-keyed connection does not begin at 1).
+//! Members that are not named here are ignored on reading. Beyond link.md's members this side writes four that a
+//! reader may ignore: `goodbye` (the run ends here), `you_were_set_back` (why a new epoch began), `clock_offset_ms` (what
+//! the dialling side read of the clocks, since the other one hears no signed answers) and, in the answer to an
+//! acceptance, `epoch` (a re-keyed connection does not begin at 1).
 
 use std::time::Duration;
 
@@ -81,6 +82,9 @@ pub struct Asked {
     pub goodbye: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     pub you_were_set_back: bool,
+    /// To be added to the speaker's times to have them on the listener's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_offset_ms: Option<i64>,
 }
 
 /// Its answer.

@@ -1,5 +1,6 @@
 //! What goes wrong on a connection, for people: one open error per connection and kind, and the pause beside it.
 
+use super::protocol::SKEW;
 use crate::{
     clock::Time,
     domain::{
@@ -16,6 +17,8 @@ pub const GONE: &str = "connection_gone";
 pub const TWO_COPIES: &str = "second_copy";
 /// A new epoch waits for a person.
 pub const EPOCH_WAITS: &str = "epoch_waits";
+/// The clocks of the two nodes differ.
+pub const CLOCK_SKEW: &str = "clock_skew";
 /// The other side cannot be reached.
 pub const UNREACHABLE: &str = "link_unreachable";
 
@@ -97,6 +100,25 @@ pub async fn epoch_waits(tx: &mut dyn Tx, connection: &Connection, now: Time) ->
         title: "The two sides disagree again about what was sent".to_owned(),
         detail: "a side was set back (a restored backup, a second copy) for the second time within a day".to_owned(),
         advice: "Make sure that only one copy of each node runs, then retry this error: every twin is compared anew.".to_owned(),
+        retryable: true,
+    };
+    open(tx, connection.id, &trouble, now).await
+}
+
+/// How far the clocks differ is known anew: told while it is more than a call may be off, closed when it is less.
+/// `offset` is added to the other node's times to have them on ours.
+pub async fn clocks(tx: &mut dyn Tx, connection: &Connection, offset: i64, now: Time) -> Result<(), StoreError> {
+    let seconds = offset.unsigned_abs() / 1000;
+    if seconds <= SKEW.unsigned_abs() {
+        return close(tx, connection.id, CLOCK_SKEW).await;
+    }
+    let node = connection.remote.as_ref().map_or("the other node", |remote| &remote.node);
+    let which = if offset > 0 { "behind" } else { "ahead of" };
+    let trouble = Trouble {
+        code: CLOCK_SKEW,
+        title: "The clocks of the two nodes differ".to_owned(),
+        detail: format!("the clock of {node} is {seconds} s {which} this node's; records flow, and times are put right"),
+        advice: "Set the clock that is wrong (NTP). This closes by itself.".to_owned(),
         retryable: true,
     };
     open(tx, connection.id, &trouble, now).await

@@ -1,18 +1,23 @@
 //! The check of an org: step by step from the name to the permissions, and what to do about the first that fails.
 //!
 //! A step that another needs ends the walk; the rest is told as skipped, so that a person sees one cause and not ten.
+//! Nothing is believed from before: the login is fresh and the objects are described anew, or a mended right would still
+//! look missing. Whether a message comes only the door knows; it adds that step.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 
-use super::{describe::Described, settings::Flow, tracker::Salesforce};
+use super::{ids, settings::Flow, tracker::Salesforce};
 use crate::{
     clock::Time,
-    domain::tracker::{Caller, CheckStatus, CheckStep, TrackerError},
+    domain::tracker::{ApiCalls, Caller, CheckStatus, CheckStep, Tracker as _, TrackerError},
 };
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 9] = [
     "name resolution",
     "connection",
     "API versions",
@@ -22,7 +27,6 @@ const STEPS: [&str; 10] = [
     "external id fields",
     "API allowance",
     "message permission",
-    "last message",
 ];
 /// Users that are counted at most.
 const MOST_USERS: usize = 50_000;
@@ -79,33 +83,39 @@ pub(super) async fn check(sf: &Salesforce) -> Vec<CheckStep> {
     if !walk.note(connected) || !walk.note(offered.and_then(|offered| versions(&offered))) {
         return walk.finish();
     }
-    // A fresh login: a token that still lives would hide a secret that was changed.
+    // A token that still lives would hide a secret that was changed.
     if let (Some(login), true) = (sf.rest.tokens.last(), sf.settings().flow != Flow::AuthorizationCode) {
         sf.rest.tokens.refused(&login).await;
     }
+    sf.descriptions.forget_all();
     let login = sf.rest.tokens.get().await;
     if !walk.note(login.clone().and_then(|login| ok(format!("Logged in as user {} at {}.", login.user_id, login.instance_url)))) {
         return walk.finish();
     }
     let bound = sf.bound_org_id().await;
     walk.note(bound.and_then(|org| ok(format!("Bound to org {}.", org.unwrap_or_default()))));
-    let described = sf.descriptions.get(&sf.rest, Caller::Person, "Case").await;
-    if !walk.note(described.and_then(|described| permissions(&described))) {
+    if !walk.note(permissions(sf).await) {
         return walk.finish();
     }
     let fields = external_fields(sf).await;
     walk.note(fields);
-    let allowance = sf.rest.probe().await.and_then(|calls| match calls {
-        Some(calls) => ok(format!("{} of {} calls of the last 24 hours are used.", calls.used, calls.limit)),
-        None => Ok((CheckStatus::Skipped, "Salesforce does not tell.".to_owned(), String::new())),
-    });
+    let allowance = sf.rest.probe().await.map(|calls| allowance(sf, calls));
     walk.note(allowance);
     let senders =
         senders(sf).await.unwrap_or_else(|error| (CheckStatus::Skipped, format!("Not to be seen: {error}"), error.advice));
     walk.note(Ok(senders));
-    let asks = "A person saves a record; told when that message has come.".to_owned();
-    walk.note(Ok((CheckStatus::Skipped, asks, String::new())));
     walk.finish()
+}
+
+fn allowance(sf: &Salesforce, calls: Option<ApiCalls>) -> (CheckStatus, String, String) {
+    let Some(calls) = calls else { return (CheckStatus::Skipped, "Salesforce does not tell.".to_owned(), String::new()) };
+    let reserve = sf.settings().api_reserve.of(calls.limit);
+    let detail = format!("{} of {} calls of the last 24 hours are used; {reserve} are left to others.", calls.used, calls.limit);
+    if calls.limit > 0 && calls.used >= calls.limit.saturating_sub(reserve) {
+        let advice = "Sync rests until the allowance recovers. See who uses it (Setup, Company Information, API Requests), or lower `api_reserve`.";
+        return (CheckStatus::Failed, detail, advice.to_owned());
+    }
+    (CheckStatus::Ok, detail, String::new())
 }
 
 async fn resolve(sf: &Salesforce) -> Result<Outcome, String> {
@@ -126,17 +136,40 @@ fn versions(offered: &[super::ApiVersion]) -> Outcome {
     }
 }
 
-fn permissions(described: &Described) -> Outcome {
-    let missing: Vec<&str> = [("create", described.createable), ("edit", described.updateable)]
-        .into_iter()
-        .filter_map(|(name, may)| (!may).then_some(name))
-        .collect();
-    if missing.is_empty() {
+/// Objects that matter: Case, and those that the configuration names.
+fn types(sf: &Salesforce) -> BTreeSet<&str> {
+    let settings = sf.settings();
+    let named = settings.external_id_fields.keys().chain(settings.defaults.keys()).map(String::as_str);
+    named.chain([sf.default_entity_type()]).collect()
+}
+
+async fn permissions(sf: &Salesforce) -> Outcome {
+    let (mut seen, mut faults) = (Vec::new(), Vec::new());
+    for entity_type in types(sf) {
+        let described = match sf.descriptions.get(&sf.rest, Caller::Person, entity_type).await {
+            Ok(described) => described,
+            Err(error) if error.concerns_all() => return Err(error),
+            Err(error) => {
+                faults.push(format!("{entity_type} cannot be read ({error})"));
+                continue;
+            }
+        };
+        for (name, may) in [("create", described.createable), ("edit", described.updateable)] {
+            if !may {
+                faults.push(format!("the integration user may not {name} {entity_type} records"));
+            }
+        }
+        if !described.rights.contains_key("SystemModstamp") {
+            faults.push(format!("SystemModstamp of {entity_type} is hidden"));
+        }
         let writable = described.description.fields.iter().filter(|field| field.writable).count();
-        return ok(format!("Cases can be made and changed; {writable} fields can be written."));
+        seen.push(format!("{entity_type} with {writable} writable fields"));
     }
-    let advice = "Give the integration user's permission set these rights on Case.";
-    Ok((CheckStatus::Failed, format!("The integration user may not {} cases.", missing.join(" and ")), advice.to_owned()))
+    if faults.is_empty() {
+        return ok(format!("May read, create and edit {}.", seen.join(", ")));
+    }
+    let advice = "Give the integration user's permission set read, create and edit on these objects.";
+    Ok((CheckStatus::Failed, format!("{}.", faults.join("; ")), advice.to_owned()))
 }
 
 async fn external_fields(sf: &Salesforce) -> Outcome {
@@ -148,21 +181,33 @@ async fn external_fields(sf: &Salesforce) -> Outcome {
     let mut faults = Vec::new();
     for (entity_type, name) in &sf.settings().external_id_fields {
         let described = sf.descriptions.get(&sf.rest, Caller::Person, entity_type).await?;
-        match described.rights.get(name) {
-            None => faults.push(format!("{entity_type}.{name} does not exist or is hidden")),
-            Some(rights) if !rights.createable => faults.push(format!("{entity_type}.{name} cannot be written")),
-            Some(_) => {}
+        let place = format!("{entity_type}.{name}");
+        let Some(rights) = described.rights.get(name) else {
+            faults.push(format!("{place} does not exist or is hidden"));
+            continue;
+        };
+        if !rights.createable {
+            faults.push(format!("{place} cannot be written by the integration user"));
+        }
+        if !rights.external_id {
+            faults.push(format!("{place} is no external id"));
+        }
+        if !rights.unique {
+            faults.push(format!("{place} is not unique"));
+        }
+        if described.description.field(name).and_then(|field| field.length).is_some_and(|length| length < 36) {
+            faults.push(format!("{place} has no room for 36 characters"));
         }
     }
     if faults.is_empty() {
-        return ok("All are there and can be written.");
+        return ok("All are there: external ids, unique, and writable.");
     }
-    let advice = "Install the metadata package, and give the integration user read and edit on the field.";
+    let advice = "Install the metadata package (Text of 36, External ID, Unique, case-sensitive), and give the integration user read and edit on the field.";
     Ok((CheckStatus::Failed, format!("{}.", faults.join("; ")), advice.to_owned()))
 }
 
-/// Whose saves send no message: a count, and whether our own would send echoes. Neither stops the sync, so both are
-/// advice and no failure.
+/// Whose saves send no message: our own should not, people's should. People who lack the permission are only counted,
+/// since the light look finds their changes.
 async fn senders(sf: &Salesforce) -> Result<(CheckStatus, String, String), TrackerError> {
     let of_active = "SELECT AssigneeId FROM PermissionSetAssignment WHERE Assignee.IsActive = true AND";
     let edit =
@@ -170,17 +215,22 @@ async fn senders(sf: &Salesforce) -> Result<(CheckStatus, String, String), Track
     let editors = users(sf, &format!("{of_active} {edit}")).await?;
     let senders = users(sf, &format!("{of_active} PermissionSet.PermissionsEnableNotifications = true")).await?;
     let us = sf.user_id().unwrap_or_default();
-    let silent = editors.difference(&senders).filter(|id| **id != us).count();
+    let silent = editors.difference(&senders).filter(|id| !ids::same(id, &us)).count();
+    let (mut detail, mut advice) = (Vec::new(), Vec::new());
+    let echoes = senders.iter().any(|id| ids::same(id, &us));
+    if echoes {
+        detail.push("The integration user has Send Outbound Messages: each of our writes sends a message back.".to_owned());
+        advice.push("Take that permission from the integration user.");
+    }
     if silent > 0 {
-        let detail = format!("{silent} active users may edit cases but lack Send Outbound Messages: their saves send none.");
-        let advice = "Give them the permission by a permission set; until then the light look finds their changes.";
-        return Ok((CheckStatus::Ok, detail, advice.to_owned()));
+        detail.push(format!("{silent} active users may edit cases but lack Send Outbound Messages: their saves send none."));
+        advice.push("Give them the permission by a permission set; until then the light look finds their changes.");
     }
-    if senders.contains(&us) {
-        let detail = "The integration user has Send Outbound Messages: each of our writes sends a message back.";
-        return Ok((CheckStatus::Ok, detail.to_owned(), "Take the permission from the integration user.".to_owned()));
+    if detail.is_empty() {
+        detail.push("All active users who may edit cases send messages, and the integration user sends none.".to_owned());
     }
-    Ok((CheckStatus::Ok, "All active users who may edit cases send messages.".to_owned(), String::new()))
+    let status = if echoes { CheckStatus::Failed } else { CheckStatus::Ok };
+    Ok((status, detail.join(" "), advice.join(" ")))
 }
 
 async fn users(sf: &Salesforce, soql: &str) -> Result<HashSet<String>, TrackerError> {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{describe::Described, error, ids, reading};
+use super::{
+    describe::{Described, is_masked},
+    error, ids, reading,
+};
 use crate::domain::{replica::Fields, tracker::TrackerError};
 
 /// Records of one collection.
@@ -27,6 +30,7 @@ pub(super) struct Saved {
 }
 
 pub(super) type Saves = Vec<Result<Saved, TrackerError>>;
+
 /// Lets only what the user may write leave, and only listed values: an unrestricted picklist would take any text and
 /// show it as an inactive value ever after.
 pub(super) fn sanitise(
@@ -58,24 +62,30 @@ pub(super) fn sanitise(
                 advice,
             ));
         }
-        if let (Some(values), Some(text)) =
-            (described.description.field(name).and_then(|field| field.values.as_ref()), value.as_str())
-        {
-            check_listed(name, values, text)?;
+        let text = value.as_str().unwrap_or_default();
+        if described.encrypted.contains(name) && is_masked(text) {
+            let detail = format!("The value for the encrypted field `{name}` is only its mask.");
+            let advice =
+                "Give the user who reads the original the permission View Encrypted Data, or take the field out of the rule.";
+            return Err(error::record("MASKED_VALUE", "A masked value is not written", detail, advice));
+        }
+        let field = described.description.field(name);
+        if let Some((field, values)) = field.and_then(|field| Some((field, field.values.as_ref()?))) {
+            check_listed(name, values, field.field_type == "multipicklist", text)?;
         }
         record.insert(name.clone(), value.clone());
     }
     Ok(())
 }
 
-fn check_listed(name: &str, values: &[String], text: &str) -> Result<(), TrackerError> {
-    if values.is_empty() || text.is_empty() || values.iter().any(|value| value == text) {
+fn check_listed(name: &str, values: &[String], several: bool, text: &str) -> Result<(), TrackerError> {
+    if values.is_empty() || text.is_empty() {
         return Ok(());
     }
-    match text.split(';').find(|part| !values.iter().any(|value| value == part)) {
-        // A multi-select: all its parts are listed.
-        None => Ok(()),
-        Some(_) => {
+    let is_listed = |text: &str| values.iter().any(|value| value == text);
+    match if several { text.split(';').all(is_listed) } else { is_listed(text) } {
+        true => Ok(()),
+        false => {
             let listed = values.iter().take(50).map(String::as_str).collect::<Vec<_>>().join(", ");
             let detail = format!("`{}` is no value of `{name}`. There are: {listed}.", error::short(text));
             Err(error::record(

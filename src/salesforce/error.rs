@@ -5,17 +5,22 @@
 //! To add a row: a code, a part of the message if one code means several things, and what a person should do. The
 //! first row that fits counts.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::error_table::{CALLS, LOGIN, Row, SOON, by_status};
 use crate::domain::tracker::{
     Fault::{Configuration, Login, Network, Record, Tracker},
-    Retry::{Hourly, Newer},
+    Retry::{Hourly, Newer, Soon},
     TrackerError,
 };
+use crate::http_client::{Kind, why};
 
 /// Longest piece of foreign text that is passed on.
 const MOST_TEXT: usize = 1_000;
+/// Code of [`too_large`].
+pub(super) const TOO_LARGE: &str = "TOO_LARGE";
 
 /// One error out of a body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,8 +86,17 @@ pub(super) fn of_answer(status: u16, body: &[u8], wrote: bool) -> TrackerError {
         Some(first) => of_record(status, first),
         None => of_status(status, &plain(body)),
     };
-    // A refusal is certain; a failure of the server is not.
-    error.in_doubt = wrote && status >= 500;
+    // A refusal of the record is certain, whatever its status (a locked row was seen with 500); a failure of the server
+    // is not.
+    error.in_doubt = wrote && status >= 500 && error.fault != Record;
+    error
+}
+
+/// The same error, tried again no sooner than the answer's `Retry-After` asked.
+pub(super) fn not_before(mut error: TrackerError, wish: Option<Duration>) -> TrackerError {
+    if let (Some(wish), Soon(known)) = (wish, error.retry) {
+        error.retry = Soon(Some(known.map_or(wish, |known| known.max(wish))));
+    }
     error
 }
 
@@ -130,7 +144,9 @@ pub(super) fn of_login(status: u16, body: &[u8]) -> TrackerError {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
     let (code, description) = (text("error"), text("error_description"));
     if code.is_empty() {
-        let mut error = of_status(status, &plain(body));
+        // Of JSON nothing is shown: under an odd status it could be a token.
+        let text = if value.is_null() { plain(body) } else { String::new() };
+        let mut error = of_status(status, &text);
         if status < 500 && error.fault == Record {
             error.fault = Configuration;
             error.advice = "Check `login_url`: no login was found at this address.".to_owned();
@@ -159,25 +175,25 @@ pub(super) fn of_login_words(code: &str, description: &str) -> TrackerError {
     }
 }
 
-/// The error of a call that got no answer. `left`: the request may have arrived and could have changed something.
+/// The error of a call that got no answer. `wrote`: it could have changed something.
 pub(super) fn of_transport(error: &reqwest::Error, wrote: bool) -> TrackerError {
-    let (code, title, advice) = if error.is_dns() {
-        ("DNS", "The name is not found", "Check the address and this machine's name servers.")
-    } else if error.is_connect() {
-        ("CONNECT", "Salesforce cannot be reached", "Check firewall, proxy and trusted roots ([network] ca_file).")
-    } else if error.is_timeout() {
-        ("TIMEOUT", "Salesforce did not answer in time", "Nothing: the node tries again.")
-    } else {
-        ("CONNECTION", "The connection broke", "Nothing: the node tries again.")
+    let trouble = why(error);
+    let title = match trouble.kind {
+        Kind::Dns => "The name is not found",
+        Kind::Tls => "The connection to Salesforce is not safe",
+        Kind::Proxy => "The proxy does not lead to Salesforce",
+        Kind::Timeout => "Salesforce did not answer in time",
+        Kind::Reset | Kind::Body => "The connection broke",
+        Kind::Connect | Kind::Blocked | Kind::Request => "Salesforce cannot be reached",
     };
     TrackerError {
         fault: Network,
         retry: SOON,
-        code: code.to_owned(),
+        code: trouble.kind.as_str().to_owned(),
         title: title.to_owned(),
-        detail: short(&chain(error)),
-        advice: advice.to_owned(),
-        in_doubt: wrote && !error.is_connect(),
+        detail: short(&trouble.what),
+        advice: trouble.advice,
+        in_doubt: wrote && trouble.in_doubt,
     }
 }
 
@@ -207,18 +223,20 @@ pub(super) fn unexpected(what: &str, wrote: bool) -> TrackerError {
     }
 }
 
-fn chain(error: &reqwest::Error) -> String {
-    // The address is left out: its query may hold values of records.
-    let mut text = String::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(error) = next {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        next = error.source();
+/// A good status with a body that Salesforce would not send: something between answers in its place.
+pub(super) fn impostor(what: &str) -> TrackerError {
+    TrackerError {
+        fault: Network,
+        code: "NOT_SALESFORCE".to_owned(),
+        title: "Something else answers in Salesforce's place".to_owned(),
+        advice: "Check `login_url`, and look for a proxy or a network's sign-in page on the way.".to_owned(),
+        ..unexpected(what, false)
     }
-    if text.is_empty() { "no answer".to_owned() } else { text }
+}
+
+/// An answer beyond what is read. Of a read, half of the records may fit.
+pub(super) fn too_large(most: usize, wrote: bool) -> TrackerError {
+    TrackerError { code: TOO_LARGE.to_owned(), ..unexpected(&format!("The answer is larger than {most} bytes."), wrote) }
 }
 
 /// A page's words without its tags.

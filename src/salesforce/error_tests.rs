@@ -78,3 +78,74 @@ fn no_row_is_hidden_by_an_earlier_one() {
         }
     }
 }
+
+#[test]
+fn a_token_under_an_odd_status_is_not_shown() {
+    for body in [r#"{"access_token":"00D!secret","id":"x"}"#, r#"["00D!secret"]"#, r#""00D!secret""#] {
+        let error = of_login(203, body.as_bytes());
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_locked_row_is_no_doubt_whatever_its_status() {
+    let locked = of_answer(500, br#"[{"errorCode":"UNABLE_TO_LOCK_ROW","message":"unable to obtain exclusive access"}]"#, true);
+    assert_eq!((locked.fault, locked.in_doubt), (Fault::Record, false));
+    assert!(of_answer(500, br#"[{"errorCode":"UNKNOWN_EXCEPTION","message":"ErrorId: 1-2"}]"#, true).in_doubt);
+}
+
+#[test]
+fn a_wish_for_a_pause_only_lengthens_what_is_tried_by_itself() {
+    let wish = Some(Duration::from_secs(90));
+    assert_eq!(not_before(of_answer(503, b"", false), wish).retry, Retry::Soon(wish));
+    assert_eq!(not_before(of_answer(400, b"", false), wish).retry, Retry::Newer);
+    let day = of_answer(403, br#"[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests"}]"#, false);
+    assert_eq!(not_before(day, wish).retry, Retry::Soon(Some(Duration::from_secs(300))));
+}
+
+/// Each row of the facts' table of calls: whose fault, and whether it is tried again by itself.
+#[test]
+fn every_documented_refusal_has_its_meaning() {
+    use Fault::{Allowance, Configuration, Login, Network, Record, Tracker};
+    let rows: &[(u16, &str, &str, Fault, bool)] = &[
+        (401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE", Login, false),
+        (403, "API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization.", Login, false),
+        (403, "API_CURRENTLY_DISABLED", "", Login, false),
+        (403, "FUNCTIONALITY_NOT_ENABLED", "", Record, false),
+        (403, "INSUFFICIENT_ACCESS", "", Record, false),
+        (403, "CLIENT_NOT_ACCESSIBLE_FOR_USER", "", Login, false),
+        (404, "ENTITY_IS_DELETED", "entity is deleted", Record, false),
+        (400, "ENTITY_IS_DELETED", "entity is deleted", Record, false),
+        (403, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", Record, false),
+        (400, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", Record, false),
+        (404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: X", Configuration, false),
+        (405, "METHOD_NOT_ALLOWED", "HTTP Method 'PUT' not allowed.", Tracker, false),
+        (400, "QUERY_TIMEOUT", "Your query request was running for too long.", Record, false),
+        (400, "STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", Record, false),
+        (400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access", Record, true),
+        (400, "CANNOT_EXECUTE_FLOW_TRIGGER", "the flow failed: UNABLE_TO_LOCK_ROW", Record, true),
+        (400, "CANNOT_EXECUTE_FLOW_TRIGGER", "the flow failed", Record, false),
+        (400, "DUPLICATE_VALUE", "duplicate value found", Record, false),
+        (400, "SOMETHING_NEW", "words", Record, false),
+        (300, "", "", Record, false),
+        (410, "", "", Configuration, false),
+        (414, "", "", Record, false),
+        (420, "", "", Configuration, true),
+        (429, "", "", Allowance, true),
+        (500, "UNKNOWN_EXCEPTION", "An unexpected error occurred.", Tracker, true),
+        (500, "APEX_ERROR", "", Tracker, true),
+        (502, "", "", Network, true),
+        (503, "SERVER_UNAVAILABLE", "Server is too busy", Network, true),
+        (504, "", "", Network, true),
+    ];
+    for (status, code, message, fault, by_itself) in rows {
+        let body = if code.is_empty() {
+            String::new()
+        } else {
+            serde_json::json!([{"errorCode": code, "message": message}]).to_string()
+        };
+        let error = of_answer(*status, body.as_bytes(), false);
+        assert_eq!((error.fault, matches!(error.retry, Retry::Soon(_))), (*fault, *by_itself), "{status} {code}");
+        assert!(!error.advice.is_empty() && !error.title.is_empty(), "{status} {code}");
+    }
+}

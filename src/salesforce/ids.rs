@@ -2,6 +2,32 @@
 
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
 
+/// What ids of the standard objects begin with, the same in every org. Others begin differently from org to org.
+const PREFIXES: [(&str, &str); 17] = [
+    ("500", "Case"),
+    ("00a", "CaseComment"),
+    ("0D5", "FeedItem"),
+    ("0D7", "FeedComment"),
+    ("02s", "EmailMessage"),
+    ("068", "ContentVersion"),
+    ("069", "ContentDocument"),
+    ("00P", "Attachment"),
+    ("00T", "Task"),
+    ("001", "Account"),
+    ("003", "Contact"),
+    ("006", "Opportunity"),
+    ("005", "User"),
+    ("00G", "Group"),
+    ("012", "RecordType"),
+    ("00D", "Organization"),
+    ("00e", "Profile"),
+];
+
+/// The standard object that an id belongs to, if it is one of those.
+pub(super) fn standard_type(id: &str) -> Option<&'static str> {
+    PREFIXES.iter().find(|(prefix, _)| id.starts_with(prefix)).map(|(_, name)| *name)
+}
+
 /// Completes an id to 18 characters; `None` where it cannot be one. A written checksum also mends the case of letters
 /// that a system in between changed, so the result always carries the right one.
 pub(super) fn complete(text: &str) -> Option<String> {

@@ -5,8 +5,12 @@
 //! and stamp and left out. Deleted records come with queryAll while they are in the bin; the list of deletes, whose
 //! clock has whole minutes, tells of those that left it already.
 //!
-//! Trap. After a mass change there are more rows than one look takes: the cursor then stands at the last row, and the
-//! next look goes on behind it, by stamp and id, without the overlap that would bring the same rows for ever.
+//! Traps. After a mass change there are more rows than one look takes: the cursor then stands at the last row, and the
+//! next look, which follows at once, goes on behind it, by stamp and id, without the overlap that would bring the same
+//! rows for ever. The list of deletes reaches back fifteen days at most, less where the bin was emptied or the log was
+//! large, and an id that is not listed proves nothing: where it does not reach back to the last look, each known record
+//! has to be asked for. Losers of a merge are deleted records. A type that cannot be looked at (removed, hidden) must not
+//! keep the others from it. Formulas and fields of parents change without any stamp: no look sees them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -34,6 +38,10 @@ const MOST: usize = 2_000;
 const MOST_COLUMNS: usize = 12_000;
 /// Rows that are remembered against the overlap.
 const MOST_SEEN: usize = 10_000;
+/// Known records are asked for at most this often, however often the bin is emptied.
+const RECHECK_PAUSE: Duration = Duration::from_secs(3_600);
+/// A list of deletes that is refused for a shorter time than this loses nothing: the bin was asked.
+const BIN_SURELY_KEPT: Duration = Duration::from_secs(86_400);
 /// The list of deletes reaches back fifteen days; less, to stay within it.
 const DELETED_REACH: Duration = Duration::from_secs(14 * 86_400);
 
@@ -53,12 +61,18 @@ struct Place {
     /// When the look began that could not take all: `since` once the rest is told.
     #[serde(default)]
     began: Option<Time>,
+    /// Deletes may have been missed: known records are to be asked for.
+    #[serde(default)]
+    owes_recheck: bool,
+    /// When they were last.
+    #[serde(default)]
+    rechecked: Option<Time>,
 }
 
 impl Place {
     fn first(now: Time) -> Self {
         let since = now.minus(OVERLAP);
-        Self { since, deleted_since: now, seen: BTreeMap::new(), behind: None, began: None }
+        Self { since, deleted_since: now, seen: BTreeMap::new(), behind: None, began: None, owes_recheck: false, rechecked: None }
     }
 
     fn condition(&self) -> String {
@@ -94,6 +108,10 @@ impl Place {
                 self.began = None;
             }
         }
+    }
+
+    /// Forgets what neither the overlap nor the list of deletes can show again.
+    fn prune(&mut self) {
         let reach = self.since.minus(OVERLAP).minus(OVERLAP);
         self.seen.retain(|_, stamp| *stamp >= reach);
         while self.seen.len() > MOST_SEEN {
@@ -107,13 +125,20 @@ impl Place {
 pub(super) async fn look(sf: &Salesforce, cursor: &LookCursor, entity_types: &[String]) -> Result<Looked, TrackerError> {
     // The cursor is theirs by time: their clock must be known before the first is made.
     sf.know_their_clock().await?;
-    let mut looked = Looked { changes: Vec::new(), cursor: cursor.clone() };
+    let mut looked = Looked { cursor: cursor.clone(), ..Looked::default() };
     for entity_type in entity_types {
         let now = sf.rest.their_now();
         let place = cursor.get(entity_type).and_then(|value| serde_json::from_value::<Place>(value.clone()).ok());
         let place = match place {
             None => Place::first(now),
-            Some(place) => sf.look_at(entity_type, place, now, &mut looked.changes).await?,
+            Some(place) => match sf.look_at(entity_type, place, now, &mut looked).await {
+                Ok(place) => place,
+                Err(error) if error.concerns_all() => return Err(error),
+                Err(error) => {
+                    looked.failed.push((entity_type.clone(), error));
+                    continue;
+                }
+            },
         };
         looked.cursor.insert(entity_type.clone(), serde_json::to_value(place).unwrap_or_default());
     }
@@ -126,13 +151,7 @@ impl Salesforce {
         self.rest.version(&login).await.map(|_| ())
     }
 
-    async fn look_at(
-        &self,
-        entity_type: &str,
-        mut place: Place,
-        now: Time,
-        changes: &mut Vec<NewChange>,
-    ) -> Result<Place, TrackerError> {
+    async fn look_at(&self, entity_type: &str, mut place: Place, now: Time, looked: &mut Looked) -> Result<Place, TrackerError> {
         let described = self.descriptions.get(&self.rest, Caller::Sync, entity_type).await?;
         let (columns, whole) = columns(&described);
         let soql = format!("SELECT {columns} FROM {entity_type} WHERE {} ORDER BY SystemModstamp, Id", place.condition());
@@ -148,7 +167,7 @@ impl Salesforce {
         let mut last = None;
         let mut news = Vec::new();
         for record in &rows.records {
-            let Some(entity) = self.entity(entity_type, record) else { continue };
+            let Some(entity) = self.entity(&described, record) else { continue };
             let Some(stamp) = entity.stamp else { continue };
             last = Some((stamp, entity.key.clone()));
             if place.take(&entity.key, stamp, now) {
@@ -158,38 +177,45 @@ impl Salesforce {
         if !whole {
             news = self.completed(entity_type, news).await?;
         }
-        changes.extend(news.into_iter().map(|entity| self.change(entity, now)));
+        let mut changes: Vec<NewChange> = news.into_iter().map(|entity| self.change(entity, now)).collect();
         place.settle(now, last, rows.more);
-        if !rows.more {
-            self.look_at_deletes(entity_type, &mut place, now, changes).await?;
+        if rows.more {
+            looked.more = true;
+        } else {
+            place.owes_recheck |= self.look_at_deletes(entity_type, &mut place, now, &mut changes).await?;
+            if place.owes_recheck && place.rechecked.is_none_or(|at| now.since(at) >= RECHECK_PAUSE) {
+                looked.recheck.push(entity_type.to_owned());
+                (place.owes_recheck, place.rechecked) = (false, Some(now));
+            }
         }
+        place.prune();
+        looked.changes.extend(changes);
         Ok(place)
     }
 
+    /// True where the list does not reach back to the last look.
     async fn look_at_deletes(
         &self,
         entity_type: &str,
         place: &mut Place,
         now: Time,
         changes: &mut Vec<NewChange>,
-    ) -> Result<(), TrackerError> {
+    ) -> Result<bool, TrackerError> {
+        let since = place.deleted_since;
         let (start, end) = span(place.deleted_since, now);
         let call =
             Call::get(format!("/sobjects/{entity_type}/deleted/")).query("start", soql_time(start)).query("end", soql_time(end));
         let answer = match self.rest.call(Caller::Sync, call).await {
             Ok(answer) => answer.json()?,
-            // Not kept for that span or that object; the bin was asked already.
-            Err(error)
-                if matches!(
-                    error.code.as_str(),
-                    "INVALID_REPLICATION_DATE" | "NOT_FOUND" | "EXCEEDED_ID_LIMIT" | "HTTP_404" | "METHOD_NOT_ALLOWED"
-                ) =>
-            {
+            // Not kept for that span, or for that object; the bin was asked already.
+            Err(error) if no_list(&error) => {
                 place.deleted_since = now;
-                return Ok(());
+                return Ok(error.code == "EXCEEDED_ID_LIMIT" || now.since(since) > BIN_SURELY_KEPT);
             }
             Err(error) => return Err(error),
         };
+        let time = |name: &str| answer.get(name).and_then(Value::as_str).and_then(|text| text.parse::<Time>().ok());
+        let earliest = time("earliestDateAvailable").map_or(start, |earliest| earliest.max(start));
         for record in answer.get("deletedRecords").and_then(Value::as_array).into_iter().flatten() {
             let id = record.get("id").and_then(Value::as_str).and_then(ids::complete);
             let at = record.get("deletedDate").and_then(Value::as_str).and_then(|text| text.parse::<Time>().ok());
@@ -201,8 +227,9 @@ impl Salesforce {
                 changes.push(self.told(entity_type, id, content));
             }
         }
-        place.deleted_since = end;
-        Ok(())
+        // A minute that the list does not cover yet is asked for again.
+        place.deleted_since = time("latestDateCovered").map_or(end, |covered| covered.min(end)).max(since);
+        Ok(earliest > since)
     }
 
     /// The whole records of rows that hold only their stamps; deleted ones stay as they are.
@@ -214,18 +241,6 @@ impl Salesforce {
             out.extend(chunk.iter().zip(read).filter_map(|(row, read)| read.or_else(|| is_deleted(row).then(|| row.clone()))));
         }
         Ok(out)
-    }
-
-    /// One record of REST as an entity.
-    pub(super) fn entity(&self, entity_type: &str, record: &Value) -> Option<Entity> {
-        let login = self.rest.tokens.last();
-        let shape = reading::Shape {
-            entity_type,
-            instance_url: login.as_ref().map(|login| login.instance_url.as_str()),
-            user_id: login.as_ref().map(|login| login.user_id.as_str()),
-            mark_field: self.mark_field(entity_type),
-        };
-        reading::entity(&shape, record)
     }
 
     fn change(&self, entity: Entity, read_at: Time) -> NewChange {
@@ -251,6 +266,12 @@ impl Salesforce {
             correlation: CorrelationId(self.rest.clock.id()),
         }
     }
+}
+
+fn no_list(error: &TrackerError) -> bool {
+    const CODES: [&str; 6] =
+        ["INVALID_REPLICATION_DATE", "NOT_FOUND", "EXCEEDED_ID_LIMIT", "HTTP_404", "HTTP_405", "METHOD_NOT_ALLOWED"];
+    CODES.contains(&error.code.as_str())
 }
 
 /// As SOQL and the list of deletes want it: whole seconds in UTC.
@@ -301,6 +322,7 @@ mod tests {
         assert!(place.take("a", at(10_001), at(10_005)), "a newer stamp is news");
         assert_eq!(place.since, at(10_000));
         place.settle(at(20_000), None, false);
+        place.prune();
         assert!(place.seen.is_empty(), "what the overlap cannot show again is forgotten");
     }
 

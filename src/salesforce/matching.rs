@@ -1,4 +1,8 @@
 //! Queries, and filters put to Salesforce itself: one query for many records.
+//!
+//! A long answer comes in pages behind a locator. Where it is lost (it lives two days, and an org keeps few), the query
+//! begins anew, once. A page that leads nowhere although it is not the last is an error: rows left out in silence would
+//! look like records that do not match.
 
 use std::collections::HashSet;
 
@@ -28,22 +32,33 @@ pub(super) fn batches<T>(items: &[T], most: usize) -> impl Iterator<Item = &[T]>
 impl Salesforce {
     /// Runs a query and follows its pages until there are `most` rows.
     pub(super) async fn query(&self, caller: Caller, soql: &str, all: bool, most: usize) -> Result<Rows, TrackerError> {
+        match self.query_once(caller, soql, all, most).await {
+            Err(error) if error.code == "INVALID_QUERY_LOCATOR" => self.query_once(caller, soql, all, most).await,
+            other => other,
+        }
+    }
+
+    async fn query_once(&self, caller: Caller, soql: &str, all: bool, most: usize) -> Result<Rows, TrackerError> {
         let first = if all { "/queryAll" } else { "/query" };
         let mut call = Call::get(first).query("q", soql);
         let mut rows = Rows::default();
         loop {
             let mut page = self.rest.call(caller, call).await?.json()?;
-            if let Some(Value::Array(records)) = page.get_mut("records").map(Value::take) {
-                rows.records.extend(records);
+            match page.get_mut("records").map(Value::take) {
+                Some(Value::Array(records)) => rows.records.extend(records),
+                _ => return Err(error::unexpected("The query's answer has no rows.", false)),
             }
-            let next = page.get("nextRecordsUrl").and_then(Value::as_str);
-            match next.filter(|next| next.starts_with("/services/data/")) {
+            let done = page.get("done").and_then(Value::as_bool);
+            match page.get("nextRecordsUrl").and_then(Value::as_str) {
+                None if done == Some(false) => {
+                    return Err(error::unexpected("A query's page does not say where the next one is.", false));
+                }
                 None => return Ok(rows),
                 Some(_) if rows.records.len() >= most => {
                     rows.more = true;
                     return Ok(rows);
                 }
-                Some(next) => call = Call::get(next),
+                Some(next) => call = Call::get(path_of(next)?),
             }
         }
     }
@@ -97,6 +112,18 @@ impl Salesforce {
     }
 }
 
+/// Where the next page is: a path, or an address whose path counts.
+fn path_of(next: &str) -> Result<String, TrackerError> {
+    let path = match url::Url::parse(next) {
+        Ok(address) => address.path().to_owned(),
+        Err(_) => next.to_owned(),
+    };
+    match path.starts_with("/services/data/") {
+        true => Ok(path),
+        false => Err(error::unexpected("A query's next page is no address of the API.", false)),
+    }
+}
+
 /// Ids that fit into one query beside the filter.
 fn batch_size(filter: &str) -> usize {
     let room = MOST_URI.saturating_sub(encoded_len(filter) + 200);
@@ -123,6 +150,11 @@ fn check_form(entity_type: &str, filter: &str) -> Result<(), TrackerError> {
     }
     if filter.chars().count() > MOST_FILTER {
         return refuse(format!("The filter is longer than {MOST_FILTER} characters."));
+    }
+    if encoded_len(filter) > MOST_URI - 1_000 {
+        return refuse(
+            "The filter is too long for an address: each letter beyond ASCII takes six bytes or more there.".to_owned(),
+        );
     }
     if closes_too_much(filter) {
         return refuse("Its brackets or quotes do not close.".to_owned());
@@ -161,6 +193,14 @@ mod tests {
         assert!(check_form("Case", "Id != null) OR (Id != null").is_err());
         assert!(check_form("Case", "Status = 'New").is_err());
         assert!(check_form("Case WHERE", "Id != null").is_err());
+        assert!(check_form("Case", &format!("Subject = '{}'", "ä".repeat(3_000))).is_err());
+    }
+
+    #[test]
+    fn the_next_page_is_a_path_of_the_api() {
+        assert_eq!(path_of("/services/data/v68.0/query/01g-2000").expect("a path"), "/services/data/v68.0/query/01g-2000");
+        assert_eq!(path_of("https://acme/services/data/v68.0/query/01g").expect("a path"), "/services/data/v68.0/query/01g");
+        assert!(path_of("/elsewhere").is_err());
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod settings;
 mod sign_in;
 #[cfg(test)]
 mod stub;
+mod token_answer;
 mod tokens;
 mod tracker;
 mod watch;

@@ -2,9 +2,14 @@
 //!
 //! Traps. Salesforce tells no lifetime, so one is assumed and a 401 ends it sooner. A refresh may hand out a new refresh
 //! token and kill the old one: it is kept before the new access token is used, and the token cache lets one refresh
-//! run at a time. The `oauth2` crate prints the body of an answer that it cannot read, token included, and loses the
+//! run at a time; where the disk refuses it, it stays in memory until the disk takes it, for it is the only one that
+//! lives. Whether a second use of an old one kills the new one too is not documented: no old one is used twice here. The `oauth2` crate prints the body of an answer that it cannot read, token included, and loses the
 //! status of a page that is no JSON: its HTTP closure looks at the status first, and its errors are turned into ours
 //! before anybody can print them. A login of another org than the bound one is refused (a refreshed sandbox).
+//!
+//! What the facts leave open: which audiences every org takes (the org's own address first, then once the common host),
+//! how far `exp` may lie ahead (three minutes are documented; a little less is asked for), and the status of a refused
+//! client (the words decide, not the status).
 
 use std::{
     pin::Pin,
@@ -15,21 +20,23 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::hmac;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use oauth2::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
     PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, StandardRevocableToken, StandardTokenResponse, TokenResponse,
     TokenUrl,
     basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType},
 };
-use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
-use super::{Keep, error, ids, rest, settings::Flow, settings::Settings};
+use super::{
+    Keep, error, ids, rest,
+    settings::{Flow, Settings},
+    token_answer::{Extra, identity_of, instance_of, signed},
+};
 use crate::{
     clock::Clock,
     domain::tracker::{Fault, Retry, TrackerError},
-    secret::{Secret, same_bytes},
+    secret::Secret,
 };
 
 /// Longest wait for a login.
@@ -37,22 +44,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest token answer.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// What Salesforce adds to a token answer.
-#[derive(Clone, Serialize, Deserialize)]
-struct Extra {
-    instance_url: Option<String>,
-    id: Option<String>,
-    issued_at: Option<String>,
-    signature: Option<String>,
-}
-
-impl std::fmt::Debug for Extra {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Extra")
-    }
-}
-
-impl oauth2::ExtraTokenFields for Extra {}
+/// How far the end of an assertion lies ahead: the documented three minutes, less what two clocks may differ.
+const ASSERTION_SECONDS: i64 = 175;
 
 type Answer = StandardTokenResponse<Extra, BasicTokenType>;
 type Client = oauth2::Client<
@@ -94,6 +87,8 @@ pub(super) struct OAuth {
     pub keep: Arc<dyn Keep>,
     /// Salesforce's clock minus ours, in milliseconds.
     pub skew_ms: Arc<AtomicI64>,
+    /// A refresh token that the disk has not taken yet.
+    pub unsaved: Arc<Mutex<Option<Secret>>>,
 }
 
 impl OAuth {
@@ -118,19 +113,35 @@ impl OAuth {
             .request_async(&self.sender())
             .await
             .map_err(failure)?;
-        let kept = answer.refresh_token().map(|token| Secret::new(token.secret().as_str()));
+        let Some(token) = answer.refresh_token().map(|token| Secret::new(token.secret().as_str())) else {
+            return Err(configuration(
+                "The sign-in brought no refresh token",
+                "Add the scope `refresh_token` to the app and start the sign-in again.",
+            ));
+        };
         // The org is checked first: a sign-in to another one must not replace the token that works.
         let login = self.accept(answer).await?;
-        match kept {
-            Some(token) => self.keep.put_refresh_token(&token).await?,
-            None => {
-                return Err(configuration(
-                    "The sign-in brought no refresh token",
-                    "Add the scope `refresh_token` to the app and start the sign-in again.",
-                ));
-            }
-        }
+        self.save(token).await?;
         Ok(login)
+    }
+
+    /// Keeps a refresh token on disk, and in memory until the disk has it.
+    async fn save(&self, token: Secret) -> Result<(), TrackerError> {
+        let mut unsaved = self.unsaved.lock().await;
+        self.keep.put_refresh_token(unsaved.insert(token)).await?;
+        *unsaved = None;
+        Ok(())
+    }
+
+    async fn refresh_token(&self) -> Result<Option<Secret>, TrackerError> {
+        let waiting = self.unsaved.lock().await.clone();
+        match waiting {
+            Some(token) => {
+                self.save(token.clone()).await?;
+                Ok(Some(token))
+            }
+            None => self.keep.refresh_token().await,
+        }
     }
 
     async fn client_credentials(&self) -> Result<Answer, TrackerError> {
@@ -138,7 +149,7 @@ impl OAuth {
     }
 
     async fn refresh(&self) -> Result<Answer, TrackerError> {
-        let Some(token) = self.keep.refresh_token().await? else {
+        let Some(token) = self.refresh_token().await? else {
             return Err(TrackerError {
                 fault: Fault::Login,
                 retry: Retry::Newer,
@@ -156,7 +167,7 @@ impl OAuth {
             .await
             .map_err(failure)?;
         if let Some(rotated) = answer.refresh_token() {
-            self.keep.put_refresh_token(&Secret::new(rotated.secret().as_str())).await?;
+            self.save(Secret::new(rotated.secret().as_str())).await?;
         }
         Ok(answer)
     }
@@ -170,10 +181,11 @@ impl OAuth {
             Err(error) => error,
         };
         let words = first.detail.to_lowercase();
-        if words.contains("audience") {
-            return self.assert(common_host(&origin)).await;
+        let common = common_host(&origin);
+        if words.contains("audience") && common != origin {
+            return self.assert(common).await;
         }
-        let moved = (self.skew_ms.load(Ordering::Relaxed) - skew).abs() > 20_000;
+        let moved = (self.skew_ms.load(Ordering::Relaxed) - skew).abs() > 5_000;
         if moved && (words.contains("assertion") || words.contains("expired")) {
             return self.assert(&origin).await;
         }
@@ -187,7 +199,7 @@ impl OAuth {
             "iss": self.settings.client_id,
             "sub": self.settings.username.as_deref().unwrap_or_default(),
             "aud": audience,
-            "exp": now.div_euclid(1000) + 180,
+            "exp": now.div_euclid(1000) + ASSERTION_SECONDS,
         });
         // Signing takes milliseconds of a core: not on a thread that serves others.
         let signed = tokio::task::spawn_blocking(move || {
@@ -234,13 +246,13 @@ impl OAuth {
 
     async fn receive(&self, request: reqwest::RequestBuilder) -> Result<HttpResponse, TrackerError> {
         let response = request.timeout(TIMEOUT).send().await.map_err(|error| error::of_transport(&error, false))?;
-        let status = response.status();
+        let (status, wish) = (response.status(), rest::retry_after(response.headers()));
         if let Some(date) = rest::date_of(response.headers()) {
             self.skew_ms.store(date.millis() - self.clock.now().millis(), Ordering::Relaxed);
         }
         let body = rest::capped(response, MOST_BYTES, false).await?;
         if status != reqwest::StatusCode::OK {
-            return Err(error::of_login(status.as_u16(), &body));
+            return Err(error::not_before(error::of_login(status.as_u16(), &body), wish));
         }
         let mut answer = HttpResponse::new(body.to_vec());
         answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
@@ -314,7 +326,7 @@ fn failure(failure: Failure) -> TrackerError {
 }
 
 fn not_a_token() -> TrackerError {
-    error::unexpected("The login was answered with something that is no token.", false)
+    error::impostor("The login was answered with something that is no token.")
 }
 
 fn configuration(title: &str, advice: &str) -> TrackerError {
@@ -330,27 +342,10 @@ fn configuration(title: &str, advice: &str) -> TrackerError {
 }
 
 fn common_host(origin: &str) -> &'static str {
-    let sandbox = origin.contains(".sandbox.") || origin.contains(".scratch.") || origin.contains("//test.salesforce.com");
+    // Two hyphens part an org's name from its sandbox's.
+    let sandbox = [".sandbox.", ".scratch.", "//test.salesforce.com"].iter().any(|part| origin.contains(part))
+        || origin.split("//").nth(1).and_then(|host| host.split('.').next()).is_some_and(|name| name.contains("--"));
     if sandbox { "https://test.salesforce.com" } else { "https://login.salesforce.com" }
-}
-
-fn signed(id: &str, issued_at: &str, signature: &str, secret: &Secret) -> bool {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-    let expected = STANDARD.encode(hmac::sign(&key, format!("{id}{issued_at}").as_bytes()));
-    same_bytes(expected.as_bytes(), signature.as_bytes())
-}
-
-/// Org and user: the last two segments of the identity URL.
-fn identity_of(url: &str) -> Option<(String, String)> {
-    let mut segments = url.trim_end_matches('/').rsplit('/');
-    let user = ids::complete(segments.next()?)?;
-    let org = ids::complete(segments.next()?)?;
-    org.starts_with("00D").then_some((org, user))
-}
-
-fn instance_of(text: &str) -> Option<String> {
-    let url = url::Url::parse(text).ok()?;
-    (matches!(url.scheme(), "https" | "http") && url.has_host()).then(|| url.origin().ascii_serialization())
 }
 
 #[cfg(test)]

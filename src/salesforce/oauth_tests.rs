@@ -80,23 +80,8 @@ fn audience(form: &str) -> String {
 }
 
 #[test]
-fn the_identity_url_names_org_and_user() {
-    let url = "https://login.salesforce.com/id/00D5i000000XyZaEAK/0055i000003sTuVAAU";
-    assert_eq!(identity_of(url), Some(("00D5i000000XyZaEAK".into(), "0055i000003sTuVAAU".into())));
-    assert_eq!(identity_of("https://login.salesforce.com/id/"), None);
-}
-
-#[test]
-fn the_signature_is_of_id_and_hour() {
-    let secret = Secret::new("s3cret");
-    let key = hmac::Key::new(hmac::HMAC_SHA256, b"s3cret");
-    let good = STANDARD.encode(hmac::sign(&key, b"https://x/id/a/b1795402641000"));
-    assert!(signed("https://x/id/a/b", "1795402641000", &good, &secret));
-    assert!(!signed("https://x/id/a/c", "1795402641000", &good, &secret));
-}
-
-#[test]
 fn a_sandbox_has_another_audience() {
     assert_eq!(common_host("https://acme--dev.sandbox.my.salesforce.com"), "https://test.salesforce.com");
+    assert_eq!(common_host("https://acme--uat.my.salesforce.com"), "https://test.salesforce.com");
     assert_eq!(common_host("https://acme.my.salesforce.com"), "https://login.salesforce.com");
 }

@@ -1,12 +1,20 @@
-//! Outbound messages: parsed, judged and answered, without a call and without a clock.
+//! Outbound messages: parsed and judged, without a call and without a clock.
 //!
 //! Flow: [`parse`] makes a [`Message`] of a body or says why it is none; the door compares the org, stores what
-//! [`changes`] makes of it, and answers [`ack`]. One answer covers the whole post, so a notification that makes no
-//! sense is kept as [`Broken`] and its neighbours go on; only what is no outbound message at all is refused.
+//! [`changes`] makes of it, and acknowledges. One answer covers the whole post, so a notification that makes no sense is
+//! kept as [`Broken`] and its neighbours go on; only what is no outbound message at all is refused.
 //!
-//! Traps. A null field is left out, so a name that is absent is unknown. A record deleted before the message left comes
-//! without data: as a missing object, as nil, or with nothing but its id; all mean "look". Values are text here;
-//! [`typed`] gives them the form that REST has. Deletes never come. The prefix `sf` is resolved, not assumed.
+//! How strict. The contract (WSDL) fixes names, name spaces, order and count, and whatever it refuses is refused or
+//! broken here. It is loosened where real traffic is known or said to differ: ids may have 15 characters, `SessionId`
+//! may be missing, the fields of a record come in any order. Of a notification whose record was deleted before the
+//! message left nobody has published the form: a missing record, a nil one, an empty one and one with nothing but its id
+//! are all taken; with an id they mean "look", without one nobody knows which record is meant ([`without_record`]).
+//! Prefixes of ids and their checksums are not asked for: the contract names neither, and a lost message is worse than
+//! an odd id.
+//!
+//! Traps. A null field is left out, so a name that is absent is unknown. Values are text here; [`typed`] gives them the
+//! form that REST has. Deletes never come. The prefix `sf` is resolved, not assumed. An old `SessionId` is a password:
+//! it is not even kept in memory.
 
 mod typed;
 mod xml;
@@ -59,9 +67,9 @@ pub struct Malformed(pub String);
 /// One post: one org, one action, up to a hundred notifications.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Sending org, 18 characters.
+    /// Sending org as it was sent, 15 or 18 characters; compare the first 15.
     pub organization_id: String,
-    /// Which outbound message fired (`04k…`), 18 characters.
+    /// Which outbound message fired (`04k…`), as it was sent.
     pub action_id: String,
     /// It carried a session id, which no org should send any more; the id itself is not kept.
     pub session_id_present: bool,
@@ -94,8 +102,20 @@ pub struct SObject {
 pub struct Broken {
     /// Its id, where it has one.
     pub id: Option<String>,
+    /// The record that it seems to mean.
+    pub record: Option<String>,
     /// Why.
     pub reason: String,
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let id = self.id.as_deref().unwrap_or("without id");
+        match &self.record {
+            Some(record) => write!(f, "{id} (record {record}): {}", self.reason),
+            None => write!(f, "{id}: {}", self.reason),
+        }
+    }
 }
 
 /// Reads a body.
@@ -104,61 +124,131 @@ pub fn parse(body: &[u8], limits: Limits) -> Result<Message, Malformed> {
     if !root.is(SOAP, "Envelope") {
         return Err(refuse("the root is no SOAP 1.1 envelope"));
     }
-    let content = single(&root, SOAP, "Body")?.ok_or_else(|| refuse("the envelope has no Body"))?;
-    let notifications = single(content, OUTBOUND, "notifications")?.ok_or_else(|| refuse("the Body holds no notifications"))?;
-    if content.children.len() != 1 {
-        return Err(refuse("the Body holds more than the notifications"));
-    }
-    for element in [&root, content, notifications] {
-        if !element.text.trim().is_empty() {
-            return Err(refuse("there is text where only elements belong"));
-        }
-    }
-    let id_of = |name: &str, prefix: &str| {
-        let element = single(notifications, OUTBOUND, name)?.ok_or_else(|| refuse(&format!("{name} is missing")))?;
-        let id = leaf(element).and_then(|text| ids::complete(text.trim())).filter(|id| id.starts_with(prefix));
-        id.ok_or_else(|| refuse(&format!("{name} is no id that begins with {prefix}")))
+    let content = body_of(&root)?;
+    let [notifications] = content.children.as_slice() else {
+        return Err(refuse("the Body holds something else than one element `notifications`"));
     };
-    let session = single(notifications, OUTBOUND, "SessionId")?;
-    let parts: Vec<&Element> = notifications.children.iter().filter(|child| child.is(OUTBOUND, "Notification")).collect();
-    match parts.len() {
-        0 => return Err(refuse("there is no Notification")),
-        1..=MOST_NOTIFICATIONS => {}
-        _ => return Err(refuse("there are more than 100 Notifications")),
+    if !notifications.is(OUTBOUND, "notifications") {
+        return Err(refuse("the Body holds no notifications"));
     }
-    Ok(Message {
-        organization_id: id_of("OrganizationId", "00D")?,
-        action_id: id_of("ActionId", "04k")?,
-        session_id_present: session.is_some_and(|session| !session.nil && !session.text.trim().is_empty()),
-        notifications: parts.into_iter().map(notification).collect(),
-    })
+    if [&root, content, notifications].into_iter().any(Element::has_text) {
+        return Err(refuse("there is text where only elements belong"));
+    }
+    if !is_plain(notifications) {
+        return Err(refuse("notifications has an attribute that does not belong there"));
+    }
+    let mut parts = notifications.children.iter().peekable();
+    let mut next = |name: &str| parts.next_if(|part| part.is(OUTBOUND, name));
+    let missing = |name: &str| refuse(&format!("{name} is missing, stands twice or in the wrong place"));
+    let mut id_of = |name: &str, prefix: &str| {
+        let id = next(name).ok_or_else(|| missing(name))?;
+        leaf(id)
+            .filter(|text| is_id(text) && text.starts_with(prefix))
+            .map(str::to_owned)
+            .ok_or_else(|| refuse(&format!("{name} is no id of 15 or 18 characters")))
+    };
+    let organization_id = id_of("OrganizationId", "00D")?;
+    let action_id = id_of("ActionId", "")?;
+    let session = next("SessionId");
+    if session.is_some_and(|session| !is_plain_value(session, true)) {
+        return Err(refuse("SessionId holds more than text"));
+    }
+    for name in ["EnterpriseUrl", "PartnerUrl"] {
+        leaf(next(name).ok_or_else(|| missing(name))?).ok_or_else(|| refuse(&format!("{name} holds more than text")))?;
+    }
+    let session_id_present = session.is_some_and(Element::has_text);
+    let parts: Vec<&Element> = parts.collect();
+    if let Some(other) = parts.iter().find(|part| !part.is(OUTBOUND, "Notification")) {
+        let known = ["OrganizationId", "ActionId", "SessionId", "EnterpriseUrl", "PartnerUrl"];
+        let name = known.into_iter().find(|name| other.is(OUTBOUND, name));
+        return Err(name.map_or_else(|| refuse("notifications holds an element that does not belong there"), missing));
+    }
+    match parts.len() {
+        0 => Err(refuse("there is no Notification")),
+        1..=MOST_NOTIFICATIONS => {
+            let notifications = parts.into_iter().map(notification).collect();
+            Ok(Message { organization_id, action_id, session_id_present, notifications })
+        }
+        _ => Err(refuse("there are more than 100 Notifications")),
+    }
 }
 
 fn refuse(reason: &str) -> Malformed {
     Malformed(reason.to_owned())
 }
 
-/// The only child of this name; two are refused.
-fn single<'a>(parent: &'a Element, namespace: &str, name: &str) -> Result<Option<&'a Element>, Malformed> {
-    let mut found = parent.children.iter().filter(|child| child.is(namespace, name));
-    let first = found.next();
-    if found.next().is_some() { Err(refuse(&format!("{name} stands there twice"))) } else { Ok(first) }
+/// The Body: alone, or behind a Header that asks for nothing.
+fn body_of(root: &Element) -> Result<&Element, Malformed> {
+    let (header, body) = match root.children.as_slice() {
+        [body] => (None, body),
+        [header, body] if header.is(SOAP, "Header") => (Some(header), body),
+        _ => return Err(refuse("the envelope holds something else than one Body")),
+    };
+    if header.is_some_and(|header| header.children.iter().any(|one| one.must_understand)) {
+        return Err(refuse("a header asks to be understood, and none is"));
+    }
+    if body.is(SOAP, "Body") { Ok(body) } else { Err(refuse("the envelope has no Body")) }
 }
 
-/// The text of an element that holds nothing else.
+/// The form of an id, by the contract; 15 characters are taken too.
+fn is_id(text: &str) -> bool {
+    matches!(text.len(), 15 | 18) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// 18 characters, also where the last three are no checksum.
+fn completed(text: &str) -> Option<String> {
+    ids::complete(text).or_else(|| is_id(text).then(|| text.to_owned()))
+}
+
+/// Without attributes beyond declarations.
+fn is_plain(element: &Element) -> bool {
+    !element.foreign && element.nil.is_none() && element.xsi_type.is_none()
+}
+
+/// A value as the contract knows it: only text, and none where it is nil.
+fn is_plain_value(element: &Element, nillable: bool) -> bool {
+    let nil = match element.nil {
+        None => true,
+        Some(nil) => nillable && (!nil || element.text.is_empty()),
+    };
+    element.children.is_empty() && !element.foreign && nil
+}
+
+/// The text of an element that may hold nothing else.
 fn leaf(element: &Element) -> Option<&str> {
-    (element.children.is_empty() && !element.nil).then_some(element.text.as_str())
+    (is_plain(element) && element.children.is_empty()).then_some(element.text.as_str())
 }
 
 fn notification(element: &Element) -> Result<Notification, Broken> {
-    let id = single(element, OUTBOUND, "Id").ok().flatten().and_then(leaf).and_then(|text| ids::complete(text.trim()));
-    let broken = |reason: &str| Broken { id: id.clone(), reason: reason.to_owned() };
-    let Some(known) = id.clone().filter(|id| id.starts_with("04l")) else {
-        return Err(broken("its Id is missing or no id that begins with 04l"));
+    let (first, rest) = match element.children.split_first() {
+        Some((first, rest)) if first.is(OUTBOUND, "Id") => (leaf(first).filter(|text| is_id(text)), rest),
+        _ => (None, &element.children[..]),
     };
-    let Ok(object) = single(element, OUTBOUND, "sObject") else { return Err(broken("it holds two records")) };
-    let Some(object) = object.filter(|object| !object.nil) else { return Ok(Notification { id: known, object: None }) };
-    if object.children.is_empty() && object.text.trim().is_empty() {
+    let id = first.and_then(completed);
+    let record = || rest.iter().find_map(|object| object.children.iter().find(|child| child.is(SOBJECT, "Id")));
+    let broken = |reason: &str| Broken {
+        id: id.clone(),
+        record: record().map(|id| id.text.as_str()).filter(|text| is_id(text)).and_then(completed),
+        reason: reason.to_owned(),
+    };
+    let Some(known) = id.clone() else {
+        return Err(broken("its Id is missing or no id of 15 or 18 characters"));
+    };
+    if element.has_text() || !is_plain(element) {
+        return Err(broken("it holds text or attributes that do not belong there"));
+    }
+    let object = match rest {
+        [] => return Ok(Notification { id: known, object: None }),
+        [object] if object.is(OUTBOUND, "sObject") => object,
+        [object, second] if object.is(OUTBOUND, "sObject") && second.is(OUTBOUND, "sObject") => {
+            return Err(broken("it holds two records"));
+        }
+        _ => return Err(broken("it holds an element that does not belong there")),
+    };
+    if object.foreign || (object.nil == Some(true) && !object.is_empty()) {
+        return Err(broken("its record has attributes that do not belong there"));
+    }
+    if object.is_empty() {
         return Ok(Notification { id: known, object: None });
     }
     match sobject(object) {
@@ -173,37 +263,54 @@ fn sobject(element: &Element) -> Result<SObject, &'static str> {
         Some(_) => return Err("its record's type is not one of Salesforce's objects"),
         None => return Err("its record has no type"),
     };
-    if !element.text.trim().is_empty() {
+    if element.has_text() {
         return Err("its record holds text beside its fields");
     }
     let mut fields = Fields::new();
     let mut seen: HashSet<&str> = HashSet::new();
     for child in &element.children {
-        // `fieldsToNull` is of the schema's base type; messages do not use it.
-        if child.is(SOBJECT, "fieldsToNull") {
-            continue;
-        }
         if child.namespace != SOBJECT || !ids::is_name(&child.name) {
             return Err("its record holds an element that is no field");
         }
-        if !child.children.is_empty() {
-            return Err("a field of its record holds elements");
+        if !is_plain_value(child, true) {
+            return Err("a field of its record holds more than a value");
+        }
+        // Of the contract's base type, any number of times; messages do not use it.
+        if child.name == "fieldsToNull" {
+            continue;
         }
         if !seen.insert(&child.name) {
             return Err("a field of its record stands there twice");
         }
-        if !child.nil {
-            fields.insert(child.name.clone(), Value::from(child.text.as_str()));
+        if child.nil == Some(true) {
+            continue;
         }
+        if !fits(&child.name, &child.text) {
+            return Err("a system field of its record has a value of another type");
+        }
+        fields.insert(child.name.clone(), Value::from(child.text.as_str()));
     }
-    let id = fields.get("Id").and_then(Value::as_str).and_then(|text| ids::complete(text.trim()));
+    let id = fields.get("Id").and_then(Value::as_str).and_then(completed);
     let id = id.ok_or("its record has no id of 15 or 18 characters")?;
     fields.insert("Id".to_owned(), Value::from(id.as_str()));
     Ok(SObject { entity_type, id, fields })
 }
 
-/// The changes that a message tells of. Broken notifications and those without data are left out: the first are for
-/// the door to keep as errors, of the second nobody knows which record they mean, and the light look finds it.
+/// Whether a value has the type that every object's contract gives to its system fields.
+fn fits(name: &str, text: &str) -> bool {
+    match name {
+        "Id" | "CreatedById" | "LastModifiedById" => is_id(text),
+        "CreatedDate" | "LastModifiedDate" | "SystemModstamp" => {
+            let text = text.trim();
+            let zone = text.ends_with('Z') || text.len() > 6 && text.as_bytes()[text.len() - 3] == b':';
+            zone && text.parse::<Time>().is_ok()
+        }
+        "IsDeleted" => xml::boolean(text).is_some(),
+        _ => true,
+    }
+}
+
+/// The changes that a message tells of. Broken notifications and those [`without_record`] are left out.
 pub fn changes(message: &Message, tracker_name: &str, received_at: Time, clock: &dyn Clock) -> Vec<NewChange> {
     let whole = message.notifications.iter().flatten();
     whole
@@ -223,10 +330,23 @@ pub fn changes(message: &Message, tracker_name: &str, received_at: Time, clock: 
         .collect()
 }
 
+/// Notifications whose record was gone before the message left, and that name none. The light look finds what was
+/// deleted; where none is taken, nobody would ever know.
+pub fn without_record(message: &Message) -> Vec<Broken> {
+    let whole = message.notifications.iter().flatten().filter(|one| one.object.is_none());
+    whole
+        .map(|one| Broken {
+            id: Some(one.id.clone()),
+            record: None,
+            reason: "its record was deleted before the message left, and it does not say which".to_owned(),
+        })
+        .collect()
+}
+
 /// What a message says of a record; `None` where it holds no data, so that the record is looked at.
 fn content(fields: &Fields) -> Option<Content> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
-    if fields.len() <= 1 || text("IsDeleted") == Some("true") {
+    if fields.len() <= 1 || text("IsDeleted").and_then(xml::boolean) == Some(true) {
         return None;
     }
     Some(Content {
@@ -234,31 +354,15 @@ fn content(fields: &Fields) -> Option<Content> {
         whole: false,
         deleted: false,
         url: None,
-        stamp: text("SystemModstamp").and_then(|stamp| stamp.parse().ok()),
+        stamp: text("SystemModstamp").and_then(|stamp| stamp.trim().parse().ok()),
         editor: text("LastModifiedById").and_then(ids::complete),
         ..Content::default()
     })
 }
 
-/// The answer: `true` once all is stored, `false` to have it sent again.
-pub fn ack(stored: bool) -> String {
-    envelope(&format!("<notificationsResponse xmlns=\"{OUTBOUND}\"><Ack>{stored}</Ack></notificationsResponse>"))
-}
-
-/// The answer to what is no outbound message, or to one of another org.
-pub fn fault(reason: &str) -> String {
-    let reason: String = reason.chars().take(500).filter(|letter| xml::is_allowed(*letter)).collect();
-    let escaped = quick_xml::escape::escape(reason.as_str());
-    envelope(&format!("<soapenv:Fault><faultcode>soapenv:Client</faultcode><faultstring>{escaped}</faultstring></soapenv:Fault>"))
-}
-
-fn envelope(body: &str) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope \
-         xmlns:soapenv=\"{SOAP}\"><soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>"
-    )
-}
-
+#[cfg(test)]
+#[path = "outbound/contract_tests.rs"]
+mod contract_tests;
 #[cfg(test)]
 #[path = "outbound/tests.rs"]
 mod tests;

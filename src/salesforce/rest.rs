@@ -3,6 +3,13 @@
 //! Flow: the watch grants leave, the token and the version are there or are fetched, the request goes out, the answer's
 //! `Date` and limit header are noted, a dead token is renewed once and the request replayed once, and anything but a
 //! 2xx becomes a [`TrackerError`]. Redirects are never followed: the client has them off, and a 3xx is an error.
+//!
+//! An org can move (another instance, a renamed My Domain). Then its old address is unknown, answers 420 or points
+//! elsewhere; the login tells the new one, so these are renewed and replayed too. A 401 that says "not valid for use with
+//! the REST API" is about rights: a new login would be refused the same way, for ever.
+//!
+//! Which version: the newest that both know, from 46 on, since upserts in collections tell since then whether they
+//! created; every org offers far newer ones.
 
 use std::{
     sync::{
@@ -28,16 +35,21 @@ use super::{
 use crate::{
     clock::{Clock, Time},
     domain::tracker::{ApiCalls, Caller, TrackerError},
+    http_client::Kind,
 };
 
-/// Oldest version that is used; Salesforce has retired those before.
-pub(super) const OLDEST: ApiVersion = ApiVersion(31);
+/// Oldest version that is used.
+pub(super) const OLDEST: ApiVersion = ApiVersion(46);
 /// Newest version that this was built against.
 const NEWEST: ApiVersion = ApiVersion(68);
 /// Largest answer.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// Longest wait for what only reads. Salesforce itself gives a query up after 120 s.
+/// Longest wait for what only reads.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for a query; Salesforce itself gives up after 120 s.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(130);
+/// Longest pause that `Retry-After` is believed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3600);
 /// Longest wait for a write; triggers and flows of the org run in it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -73,6 +85,14 @@ impl Call {
         self
     }
 
+    fn timeout(&self) -> Duration {
+        match self.wrote {
+            true => WRITE_TIMEOUT,
+            false if self.path.contains("/query") => QUERY_TIMEOUT,
+            false => READ_TIMEOUT,
+        }
+    }
+
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -85,11 +105,12 @@ pub(super) struct Answer {
     pub status: u16,
     pub date: Option<Time>,
     pub body: Bytes,
+    retry_after: Option<Duration>,
 }
 
 impl Answer {
     pub fn json(&self) -> Result<Value, TrackerError> {
-        serde_json::from_slice(&self.body).map_err(|_| error::unexpected("The answer is no JSON.", false))
+        serde_json::from_slice(&self.body).map_err(|_| error::impostor("The answer is no JSON."))
     }
 }
 
@@ -112,7 +133,7 @@ impl Rest {
             Leave::Granted => {}
             Leave::Probe => {
                 self.probe().await?;
-                self.watch.ask_again()?;
+                self.watch.ask_again(self.clock.now())?;
             }
             Leave::Refused(error) => return Err(error),
         }
@@ -127,23 +148,28 @@ impl Rest {
             (Some(limit), Some(remaining)) => Some(ApiCalls { used: limit.saturating_sub(remaining), limit }),
             _ => None,
         };
-        if let Some(calls) = calls {
-            self.watch.told(calls);
+        match calls {
+            Some(calls) => self.watch.told(calls),
+            None => self.watch.told_nothing(),
         }
         Ok(calls)
     }
 
     async fn granted(&self, call: Call) -> Result<Answer, TrackerError> {
         let login = self.tokens.get().await?;
-        let version = self.version(&login).await?;
-        let first = self.send(&login, version, &call).await?;
-        if !is_dead_session(&first) {
-            return self.judge(first, call.wrote);
+        let first = self.attempt(&login, &call).await;
+        if !is_stale(&first) {
+            return self.judge(first?, call.wrote);
         }
         self.tokens.refused(&login).await;
         let login = self.tokens.get().await?;
-        let second = self.send(&login, version, &call).await?;
+        let second = self.attempt(&login, &call).await?;
         self.judge(second, call.wrote)
+    }
+
+    async fn attempt(&self, login: &Login, call: &Call) -> Result<Answer, TrackerError> {
+        let version = self.version(login).await?;
+        self.send(login, version, call).await
     }
 
     async fn send(&self, login: &Login, version: ApiVersion, call: &Call) -> Result<Answer, TrackerError> {
@@ -151,11 +177,10 @@ impl Rest {
             true => format!("{}{}", login.instance_url, call.path),
             false => format!("{}/services/data/{version}{}", login.instance_url, call.path),
         };
-        let timeout = if call.wrote { WRITE_TIMEOUT } else { READ_TIMEOUT };
         let mut request = self
             .http
             .request(call.method.clone(), url)
-            .timeout(timeout)
+            .timeout(call.timeout())
             .bearer_auth(login.access_token.expose())
             .header("Accept", "application/json")
             .header("Sforce-Call-Options", "client=wicketgate");
@@ -171,15 +196,20 @@ impl Rest {
         let response = request.send().await.map_err(|error| error::of_transport(&error, call.wrote))?;
         self.note(response.headers());
         let (status, date) = (response.status().as_u16(), date_of(response.headers()));
+        let retry_after = retry_after(response.headers());
+        if status >= 400 {
+            let id = response.headers().get("X-SFDC-Request-Id").and_then(|id| id.to_str().ok()).unwrap_or("none");
+            tracing::debug!(status, request = id, "salesforce refused a call");
+        }
         let body = capped(response, MOST_BYTES, call.wrote).await?;
-        Ok(Answer { status, date, body })
+        Ok(Answer { status, date, body, retry_after })
     }
 
     fn judge(&self, answer: Answer, wrote: bool) -> Result<Answer, TrackerError> {
         if (200..300).contains(&answer.status) || answer.status == 304 {
             return Ok(answer);
         }
-        let error = error::of_answer(answer.status, &answer.body, wrote);
+        let error = error::not_before(error::of_answer(answer.status, &answer.body, wrote), answer.retry_after);
         if error.code == "REQUEST_LIMIT_EXCEEDED" && !error.detail.to_lowercase().contains("concurrent") {
             self.watch.exhausted();
         }
@@ -187,7 +217,7 @@ impl Rest {
     }
 
     fn note(&self, headers: &HeaderMap) {
-        if let Some(info) = headers.get("Sforce-Limit-Info").and_then(|value| value.to_str().ok()) {
+        for info in headers.get_all("Sforce-Limit-Info").iter().filter_map(|value| value.to_str().ok()) {
             self.watch.heard(info);
         }
         if let Some(date) = date_of(headers) {
@@ -213,12 +243,12 @@ impl Rest {
         let request = self.http.get(format!("{base}/services/data/")).timeout(READ_TIMEOUT).header("Accept", "application/json");
         let response = request.send().await.map_err(|error| error::of_transport(&error, false))?;
         self.note(response.headers());
-        let status = response.status().as_u16();
+        let (status, wish) = (response.status().as_u16(), retry_after(response.headers()));
         let body = capped(response, 1024 * 1024, false).await?;
         if status != 200 {
-            return Err(error::of_answer(status, &body, false));
+            return Err(error::not_before(error::of_answer(status, &body, false), wish));
         }
-        let list: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let list: Value = serde_json::from_slice(&body).map_err(|_| error::impostor("The list of API versions is no JSON."))?;
         let entries = list.as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(entries.iter().filter_map(|entry| ApiVersion::parse(entry.get("version")?.as_str()?)).collect())
     }
@@ -235,18 +265,50 @@ fn choose(offered: &[ApiVersion], pinned: Option<ApiVersion>) -> Option<ApiVersi
     offered.iter().copied().filter(|version| (OLDEST..=most).contains(version)).max()
 }
 
+/// Whether a new login may mend it: the session is dead, or the org is no longer at this address.
+fn is_stale(outcome: &Result<Answer, TrackerError>) -> bool {
+    match outcome {
+        Ok(answer) => is_dead_session(answer) || is_elsewhere(answer.status),
+        Err(error) => error.code == Kind::Dns.as_str() || error.code == "HTTP_420" || error.code.starts_with("HTTP_30"),
+    }
+}
+
+fn is_elsewhere(status: u16) -> bool {
+    matches!(status, 301..=303 | 307 | 308 | 420)
+}
+
 fn is_dead_session(answer: &Answer) -> bool {
-    answer.status == 401
-        && error::read_body(&answer.body).iter().any(|error| {
-            error.code == "INVALID_SESSION_ID" && !error.message.to_lowercase().contains("not valid for use with the rest api")
-        })
+    let errors = error::read_body(&answer.body);
+    let dead = |error: &error::ApiError| {
+        error.code == "INVALID_SESSION_ID" && !error.message.to_lowercase().contains("not valid for use with the rest api")
+    };
+    answer.status == 401 && (errors.is_empty() || errors.iter().any(dead))
+}
+
+/// When to come again, as the answer asks: seconds, or a date by its sender's clock.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wish = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => http_time(text)?.since(date_of(headers)?),
+    };
+    Some(wish.min(LONGEST_PAUSE))
+}
+
+/// A moment as HTTP writes it.
+pub(super) fn http_date(time: Time) -> Option<String> {
+    let stamp = jiff::Timestamp::from_millisecond(time.millis()).ok()?;
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&stamp).ok()
+}
+
+fn http_time(text: &str) -> Option<Time> {
+    let stamp = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Time(stamp.as_millisecond()))
 }
 
 /// The sender's clock.
 pub(super) fn date_of(headers: &HeaderMap) -> Option<Time> {
-    let text = headers.get(reqwest::header::DATE)?.to_str().ok()?;
-    let stamp = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(Time(stamp.as_millisecond()))
+    http_time(headers.get(reqwest::header::DATE)?.to_str().ok()?)
 }
 
 /// A whole body, if it is no larger than allowed.
@@ -256,7 +318,7 @@ pub(super) async fn capped(response: Response, most: usize, wrote: bool) -> Resu
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| error::of_transport(&error, wrote))?;
         if body.len() + chunk.len() > most {
-            return Err(error::unexpected(&format!("The answer is larger than {most} bytes."), wrote));
+            return Err(error::too_large(most, wrote));
         }
         body.extend_from_slice(&chunk);
     }
@@ -269,11 +331,11 @@ mod tests {
 
     #[test]
     fn the_newest_common_version_is_chosen() {
-        let offered: Vec<_> = [20, 31, 62, 66, 68, 70].map(ApiVersion).to_vec();
+        let offered: Vec<_> = [20, 31, 45, 62, 66, 68, 70].map(ApiVersion).to_vec();
         assert_eq!(choose(&offered, None), Some(ApiVersion(68)));
         assert_eq!(choose(&offered, Some(ApiVersion(66))), Some(ApiVersion(66)));
         assert_eq!(choose(&offered, Some(ApiVersion(64))), Some(ApiVersion(62)));
-        assert_eq!(choose(&[ApiVersion(30)], None), None);
+        assert_eq!(choose(&[ApiVersion(30), ApiVersion(45)], None), None);
     }
 
     #[test]
@@ -288,9 +350,27 @@ mod tests {
         let answer = |message: &str| Answer {
             status: 401,
             date: None,
+            retry_after: None,
             body: serde_json::json!([{"errorCode": "INVALID_SESSION_ID", "message": message}]).to_string().into(),
         };
         assert!(is_dead_session(&answer("Session expired or invalid")));
         assert!(!is_dead_session(&answer("This session is not valid for use with the REST API")));
+        let bare = |body: &str| Answer { body: body.to_owned().into(), ..answer("") };
+        assert!(is_dead_session(&bare("")) && is_dead_session(&bare("<html>no</html>")));
+        assert!(!is_dead_session(&bare("[{\"errorCode\": \"INVALID_AUTH_HEADER\", \"message\": \"INVALID_HEADER_TYPE\"}]")));
+    }
+
+    #[test]
+    fn the_wish_for_a_pause_is_read_in_both_forms() {
+        let read = |wish: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("Date", "Tue, 24 Nov 2026 04:15:54 GMT".parse().expect("a header"));
+            headers.insert("Retry-After", wish.parse().expect("a header"));
+            retry_after(&headers).map(|pause| pause.as_secs())
+        };
+        assert_eq!(read("17"), Some(17));
+        assert_eq!(read("Tue, 24 Nov 2026 04:16:54 GMT"), Some(60));
+        assert_eq!(read("Tue, 24 Nov 2026 04:00:00 GMT"), Some(0));
+        assert_eq!((read("99999999"), read("soon")), (Some(6 * 3600), None));
     }
 }

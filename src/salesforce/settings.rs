@@ -202,7 +202,7 @@ impl<'de> Deserialize<'de> for ApiVersion {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text)
             .filter(|version| version.0 >= super::rest::OLDEST.0)
-            .ok_or_else(|| de::Error::custom(format!("`{text}` is no API version from 31.0 on, like \"66.0\"")))
+            .ok_or_else(|| de::Error::custom(format!("`{text}` is no API version from 46.0 on, like \"66.0\"")))
     }
 }
 
@@ -278,9 +278,12 @@ pub(super) fn check_key(pem: &str) -> Result<(), String> {
     if pem.contains("BEGIN CERTIFICATE") {
         return Err("`private_key` holds a certificate: the certificate belongs to the app in the org, the key here".into());
     }
+    // A key that is too short shows only when it signs.
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
     jsonwebtoken::EncodingKey::from_rsa_pem(pem.as_bytes())
+        .and_then(|key| jsonwebtoken::encode(&header, &serde_json::json!({}), &key))
         .map(|_| ())
-        .map_err(|_| "`private_key` is no RSA key in PEM (Salesforce takes RS256 only, 2048 bits or more)".into())
+        .map_err(|_| "`private_key` is no RSA key in PEM that can sign (Salesforce takes RS256 only, 2048 bits or more)".into())
 }
 
 #[cfg(test)]
@@ -317,6 +320,10 @@ mod tests {
         assert!(check("flow = \"jwt-bearer\"\nusername = \"a@b\"").contains("private_key"));
         let sealed = "flow = \"jwt-bearer\"\nusername = \"a@b\"\nprivate_key = \"-----BEGIN ENCRYPTED PRIVATE KEY-----\"";
         assert!(check(sealed).contains("passphrase"));
+        let curve = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key").serialize_pem();
+        let curve = format!("flow = \"jwt-bearer\"\nusername = \"a@b\"\nprivate_key = \"\"\"\n{curve}\"\"\"");
+        assert!(check(&curve).contains("RS256"));
+        assert!(read("flow = \"authorization-code\"\napi_version = \"45.0\"").expect_err("too old").contains("46.0"));
         assert_eq!(read("flow = \"authorization-code\"\nlook = \"off\"").expect("reads").look, Look::Off);
     }
 

@@ -92,7 +92,7 @@ impl Salesforce {
     /// Finishes a sign-in with what the browser brought back.
     pub async fn finish_sign_in(&self, state: &str, code: &str, redirect_uri: &str) -> Result<(), TrackerError> {
         let verifier = self.sign_ins.take(state, redirect_uri).await?;
-        self.rest.tokens.sign_in(code, verifier, redirect_uri).await
+        self.rest.tokens.sign_in(code.to_owned(), verifier, redirect_uri.to_owned()).await
     }
 
     /// What a sign-in that came back with `error` and `error_description` means; its state is used up.

@@ -108,7 +108,7 @@ async fn serve(stream: TcpStream, base: String, handler: Arc<Handler>, seen: Arc
             seen.iter().filter(|request| request.path.ends_with("/token")).count()
         };
         let (status, answer) = standard(&request, &base, logins).unwrap_or_else(|| handler(&request));
-        let text = answer.to_string();
+        let text = if status == 304 { String::new() } else { answer.to_string() };
         let head = format!(
             "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nDate: Tue, 24 Nov 2026 04:15:54 GMT\r\n\
              Sforce-Limit-Info: api-usage=18/15000\r\nContent-Length: {}\r\n\r\n{text}",
@@ -123,6 +123,9 @@ fn standard(request: &Request, base: &str, logins: usize) -> Option<(u16, Value)
     match path {
         "/services/data/" => Some((200, json!([{"version": "60.0"}, {"version": "68.0"}, {"version": "71.0"}]))),
         "/services/oauth2/token" if request.body.contains("client_credentials") => Some((200, token(base, logins))),
+        _ if path.ends_with("/sobjects/Case/describe") && request.header("If-Modified-Since").is_some() => {
+            Some((304, Value::Null))
+        }
         _ if path.ends_with("/sobjects/Case/describe") => Some((200, case())),
         _ => None,
     }

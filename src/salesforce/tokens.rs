@@ -70,12 +70,15 @@ impl Tokens {
             .await;
     }
 
-    /// Finishes a sign-in, apart from any refresh that may be under way.
-    pub async fn sign_in(&self, code: &str, verifier: Secret, redirect_uri: &str) -> Result<(), TrackerError> {
-        let login = {
-            let _gate = self.one_at_a_time.lock().await;
-            self.oauth.code(code, verifier, redirect_uri).await?
-        };
+    /// Finishes a sign-in, apart from any refresh that may be under way. A browser that goes away does not cut it: the
+    /// code serves once, and its answer holds the refresh token.
+    pub async fn sign_in(&self, code: String, verifier: Secret, redirect_uri: String) -> Result<(), TrackerError> {
+        let (oauth, gate) = (Arc::clone(&self.oauth), Arc::clone(&self.one_at_a_time));
+        let task = tokio::spawn(async move {
+            let _gate = gate.lock().await;
+            oauth.code(&code, verifier, &redirect_uri).await
+        });
+        let login = task.await.unwrap_or_else(|_| Err(error::unexpected("The sign-in was cut off.", false)))?;
         let login = self.remember(login);
         self.cache.insert(self.name.clone(), login).await;
         Ok(())

@@ -53,6 +53,7 @@ impl Salesforce {
             clock: Arc::clone(&clock),
             keep: Arc::clone(&keep),
             skew_ms: Arc::clone(&skew_ms),
+            unsaved: Arc::default(),
         };
         let rest = Rest {
             settings: Arc::clone(&settings),
@@ -136,15 +137,14 @@ fn org_part(host: &str) -> Option<&str> {
     (!part.is_empty()).then_some(part)
 }
 
-/// The record's id in the address of its page.
+/// The record's id in the address of its page, in both of Salesforce's faces.
 fn id_in(url: &Url) -> Option<String> {
     let segments: Vec<&str> = url.path_segments()?.filter(|segment| !segment.is_empty()).collect();
-    let id = match segments.as_slice() {
-        ["lightning", "r", id] | ["lightning", "r", id, "view" | "edit"] | [id] => *id,
-        ["lightning", "r", _, id] | ["lightning", "r", _, id, ..] => *id,
-        _ => return None,
-    };
-    ids::complete(id)
+    match segments.as_slice() {
+        ["lightning", "r", id] | ["lightning", "r", id, "view" | "edit"] | [id] | [id, "e" | "d"] => ids::complete(id),
+        ["lightning", "r", _, id, ..] => ids::complete(id),
+        _ => None,
+    }
 }
 
 #[async_trait]
@@ -174,11 +174,8 @@ impl Tracker for Salesforce {
         }
     }
 
-    fn key(&self, _entity_type: &str, typed: &str) -> Result<String, TrackerError> {
+    fn key(&self, entity_type: &str, typed: &str) -> Result<String, TrackerError> {
         let typed = typed.trim();
-        if let Some(id) = ids::complete(typed) {
-            return Ok(id);
-        }
         let refuse = |detail: String| {
             Err(error::record(
                 "MALFORMED_ID",
@@ -187,15 +184,43 @@ impl Tracker for Salesforce {
                 "Copy the id or the address of the record's page.",
             ))
         };
-        let Ok(url) = Url::parse(typed) else {
-            return refuse(format!("`{}` is neither an id of 15 or 18 characters nor a page's address.", error::short(typed)));
+        let id = match ids::complete(typed) {
+            Some(id) => id,
+            None => {
+                // Browsers show addresses without their beginning.
+                let Some(url) = Url::parse(typed).ok().or_else(|| Url::parse(&format!("https://{typed}")).ok()) else {
+                    return refuse(format!(
+                        "`{}` is neither an id of 15 or 18 characters nor a page's address.",
+                        error::short(typed)
+                    ));
+                };
+                match url.host_str() {
+                    Some(host) if self.is_ours(host) => {}
+                    Some(host) if typed.contains('/') => {
+                        return refuse(format!(
+                            "`{}` is not a page of this org: its pages are at {}.",
+                            error::short(host),
+                            self.facts().url
+                        ));
+                    }
+                    _ => {
+                        return refuse(format!(
+                            "`{}` is neither an id of 15 or 18 characters nor a page's address.",
+                            error::short(typed)
+                        ));
+                    }
+                }
+                match id_in(&url) {
+                    Some(id) => id,
+                    None => return refuse(format!("`{}` is not the page of a record.", error::short(typed))),
+                }
+            }
         };
-        if !self.is_ours(url.host_str().unwrap_or_default()) {
-            return refuse(format!("`{}` is not a page of this org.", error::short(typed)));
-        }
-        match id_in(&url) {
-            Some(id) => Ok(id),
-            None => refuse(format!("`{}` is not the page of a record.", error::short(typed))),
+        match ids::standard_type(&id) {
+            Some(other) if !other.eq_ignore_ascii_case(entity_type) => {
+                refuse(format!("{id} is the id of a record of {other}, not of {entity_type}."))
+            }
+            _ => Ok(id),
         }
     }
 
@@ -213,7 +238,8 @@ impl Tracker for Salesforce {
 
     async fn told(&self, entity_type: &str, content: &Content) -> Option<Entity> {
         let fields = self.typed(entity_type, content).await?;
-        let told = self.entity(entity_type, &serde_json::Value::Object(fields))?;
+        let described = self.descriptions.get(&self.rest, Caller::Sync, entity_type).await.ok()?;
+        let told = self.entity(&described, &serde_json::Value::Object(fields))?;
         Some(Entity { stamp: content.stamp, modified_at: told.modified_at.or(content.stamp), ..told })
     }
 

@@ -151,12 +151,25 @@ async fn a_key_is_completed_and_a_strangers_page_refused() {
         "https://acme.lightning.force.com/lightning/r/Case/5005i00000KfR1aAAF/view",
         "https://acme.my.salesforce.com/5005i00000KfR1a",
         "https://acme.my.salesforce.com/lightning/r/5005i00000KfR1a/view",
+        "https://ACME.lightning.force.com/lightning/r/Case/5005i00000KfR1aAAF/view?ws=%2Flightning",
+        "acme.lightning.force.com/lightning/r/Case/5005i00000KfR1aAAF/view",
+        "https://acme.my.salesforce.com/5005i00000KfR1a/e",
     ] {
         assert_eq!(tracker.key("Case", typed).expect(typed), KEY);
     }
-    for typed in ["https://evil.my.salesforce.com/5005i00000KfR1a", "https://acme.my.salesforce.com/home", "00001042", ""] {
-        assert!(tracker.key("Case", typed).is_err(), "{typed}");
+    for (typed, why) in [
+        ("https://evil.my.salesforce.com/5005i00000KfR1a", "its pages are at"),
+        ("https://acme.my.salesforce.com.evil.example/5005i00000KfR1a", "its pages are at"),
+        ("https://acme.my.salesforce.com/home", "not the page of a record"),
+        ("00001042", "neither"),
+        ("", "neither"),
+        ("0015i00000pQ7BcAAK", "a record of Account, not of Case"),
+        ("https://acme.lightning.force.com/lightning/r/Account/0015i00000pQ7BcAAK/view", "a record of Account"),
+    ] {
+        let error = tracker.key("Case", typed).expect_err(typed);
+        assert!(error.detail.contains(why), "{typed}: {}", error.detail);
     }
+    assert!(tracker.key("Account", "0015i00000pQ7Bc").is_ok() && tracker.key("Thing__c", "a0B5i00000pQ7Bc").is_ok());
 }
 
 #[tokio::test]
@@ -169,7 +182,35 @@ async fn a_check_names_each_step() {
     })
     .await;
     let steps = stub.tracker("external_id_fields = { Case = \"Wicketgate_Id__c\" }").check().await;
-    assert_eq!(steps.len(), 10);
+    assert_eq!(steps.len(), 9);
     let failed: Vec<_> = steps.iter().filter(|step| step.status == crate::domain::tracker::CheckStatus::Failed).collect();
-    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    // The stub's field is a plain text.
+    assert!(failed[0].detail.contains("is no external id") && failed[0].detail.contains("is not unique"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn an_old_description_is_asked_for_as_far_as_it_was_modified() {
+    let stub = Stub::start(retrieve).await;
+    let tracker = stub.tracker("");
+    let first = tracker.describe(Caller::Sync, "Case").await.expect("describes");
+    tracker.descriptions.age();
+    assert_eq!(tracker.describe(Caller::Sync, "Case").await.expect("describes"), first);
+    let asked = stub.seen("/describe");
+    assert_eq!(
+        asked.iter().map(|one| one.header("If-Modified-Since")).collect::<Vec<_>>(),
+        [None, Some("Tue, 24 Nov 2026 04:15:54 GMT")]
+    );
+    tracker.descriptions.forget("Case").await;
+    tracker.describe(Caller::Sync, "Case").await.expect("describes");
+    assert_eq!(stub.seen("/describe")[2].header("If-Modified-Since"), None);
+}
+
+#[tokio::test]
+async fn the_integration_user_is_us_in_both_lengths() {
+    let stub = Stub::start(retrieve).await;
+    let tracker = stub.tracker("");
+    assert!(!tracker.is_us("0055i000003sTuVAAU"), "nobody is before the first login");
+    tracker.describe(Caller::Sync, "Case").await.expect("describes");
+    assert!(tracker.is_us("0055i000003sTuVAAU") && tracker.is_us("0055i000003sTuV") && !tracker.is_us("0055i000002hGjKAAU"));
 }

@@ -29,6 +29,8 @@ use crate::{
     retry::Backoff,
 };
 
+/// Marks in one query.
+const MARKS: usize = 250;
 /// Collections of one composite; each has its read-back beside it, and five such subrequests are allowed.
 const PAIRS: usize = 2;
 /// Tries of a record whose row is locked, beside the first.
@@ -117,13 +119,8 @@ impl Salesforce {
         let body = composite(&base, entity_type, described, items);
         let answer = match self.rest.call(Caller::Sync, Call::write(Method::POST, "/composite", body)).await {
             Ok(answer) => answer,
-            // The resource itself is not understood here; nothing was done.
-            Err(error)
-                if matches!(
-                    error.code.as_str(),
-                    "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "HTTP_404" | "HTTP_405" | "JSON_PARSER_ERROR"
-                ) =>
-            {
+            // Refused as a whole, for its form or its size: nothing was done, and no neighbour is to suffer for it.
+            Err(error) if !error.in_doubt && !error.concerns_all() => {
                 return self.update_plainly(entity_type, items, results).await;
             }
             Err(error) => return fail(items, &error, results),
@@ -143,7 +140,7 @@ impl Salesforce {
             let saves = read_saves(status, body, items.len());
             let keys: Vec<String> = items.iter().filter_map(|item| item.key.clone()).collect();
             let read = match subanswer(&answer, &format!("read{pair}")) {
-                Some((200, records)) => self.entities(entity_type, &keys, records),
+                Some((200, records)) => self.entities(described, &keys, records),
                 _ => vec![None; keys.len()],
             };
             self.settle(entity_type, items, saves, read, results);
@@ -188,10 +185,38 @@ impl Salesforce {
                 }
             }
         }
-        let (items, saves): (Vec<Item>, Saves) =
+        let (items, mut saves): (Vec<Item>, Saves) =
             saved.into_iter().map(|(item, save)| (item, adopt(save, self.mark_field(entity_type)))).unzip();
+        self.adopt_unnamed(entity_type, &items, &mut saves).await;
         let read = self.read_back(entity_type, &saves).await;
         self.settle(entity_type, &items, saves, read, results);
+    }
+
+    /// Creates that were refused for a duplicate that Salesforce does not name: if it is our own mark, it is found by it.
+    async fn adopt_unnamed(&self, entity_type: &str, items: &[Item], saves: &mut Saves) {
+        let Some(mark) = self.mark_field(entity_type) else { return };
+        let unnamed = |save: &Result<Saved, TrackerError>| {
+            save.as_ref().is_err_and(|error| error.code == "DUPLICATE_VALUE" && error.detail.contains("<unknown>"))
+        };
+        let marks: Vec<String> = items
+            .iter()
+            .zip(saves.iter())
+            .filter(|(_, save)| unnamed(save))
+            .filter_map(|(item, _)| item.record.get(mark)?.as_str().map(str::to_owned))
+            .collect();
+        for batch in marks.chunks(MARKS) {
+            let soql = format!("SELECT Id, {mark} FROM {entity_type} WHERE {mark} IN ({})", reading::list(batch));
+            let Ok(rows) = self.query(Caller::Sync, &soql, false, usize::MAX).await else { return };
+            for row in rows.records {
+                let found = row.get("Id").and_then(Value::as_str).and_then(ids::complete);
+                let (Some(found), Some(known)) = (found, row.get(mark)) else { continue };
+                let place =
+                    items.iter().zip(saves.iter()).position(|(item, save)| unnamed(save) && item.record.get(mark) == Some(known));
+                if let Some(place) = place {
+                    saves[place] = Ok(Saved { id: found, created: Some(false) });
+                }
+            }
+        }
     }
 
     /// Sends one collection; halves it where Salesforce refuses it as a whole.
@@ -248,7 +273,7 @@ impl Salesforce {
     ) -> Result<Vec<Created>, TrackerError> {
         let Some(mark) = self.mark_field(entity_type) else { return Ok(vec![Created::CannotTell; writes.len()]) };
         let mut keys: BTreeMap<TwinId, (String, bool)> = BTreeMap::new();
-        for batch in writes.chunks(250) {
+        for batch in writes.chunks(MARKS) {
             let twins: Vec<String> = batch.iter().map(|(twin, _)| twin.to_string()).collect();
             let soql = format!("SELECT Id, IsDeleted, {mark} FROM {entity_type} WHERE {mark} IN ({})", reading::list(&twins));
             for record in self.query(Caller::Sync, &soql, true, usize::MAX).await?.records {
@@ -289,7 +314,7 @@ impl Salesforce {
 }
 
 fn locks(error: &TrackerError) -> bool {
-    error.code == "UNABLE_TO_LOCK_ROW" || error.detail.contains("UNABLE_TO_LOCK_ROW")
+    error.detail.contains("UNABLE_TO_LOCK_ROW")
 }
 
 fn is_locked(result: &Option<Result<Written, TrackerError>>) -> bool {
@@ -299,13 +324,15 @@ fn is_locked(result: &Option<Result<Written, TrackerError>>) -> bool {
 /// Refused before any record was looked at, for the form of one of them. Anything else would come again with each half
 /// and only eat up the allowance.
 fn is_refusal_of_all(error: &TrackerError) -> bool {
-    const OF_FORM: [&str; 6] = [
+    const OF_FORM: [&str; 8] = [
         "JSON_PARSER_ERROR",
         "ARGUMENT_OBJECT_PARSE_ERROR",
         "INVALID_FIELD",
         "INVALID_FIELD_FOR_INSERT_UPDATE",
         "INVALID_ID_FIELD",
         "MALFORMED_ID",
+        "LIMIT_EXCEEDED",
+        "HTTP_413",
     ];
     !error.in_doubt && OF_FORM.contains(&error.code.as_str())
 }

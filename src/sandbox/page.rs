@@ -9,7 +9,7 @@ const STYLE: &str = "
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --soft: color-mix(in srgb, currentColor 6%, transparent); --accent: light-dark(#0b5cab, #78b4f5); }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.35rem; margin: 0; } header { display: flex; gap: 1rem; align-items: baseline; flex-wrap: wrap; margin-bottom: 1.25rem; }
+h1 { font-size: 1.35rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; } pre { padding: .8rem 1rem; overflow-x: auto; background: var(--soft); border-radius: .4rem; font-size: .85rem; } header { display: flex; gap: 1rem; align-items: baseline; flex-wrap: wrap; margin-bottom: 1.25rem; }
 header p { margin: 0; opacity: .7; } a { color: var(--accent); }
 table { width: 100%; border-collapse: collapse; } th, td { text-align: left; padding: .5rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; font-size: .85rem; opacity: .75; } tbody tr:hover { background: var(--soft); }

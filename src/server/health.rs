@@ -11,8 +11,8 @@ use crate::{domain::token::Scope, telemetry::describe};
 /// `/healthz` and `/readyz` need no token: they say nothing of what is inside.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("/healthz").route(web::get().to(alive)).route(web::head().to(alive)))
-        .service(web::resource("/readyz").route(web::get().to(ready)).route(web::head().to(ready)));
+        .service(web::resource("/healthz").route(web::get().to(alive)))
+        .service(web::resource("/readyz").route(web::get().to(ready)));
 }
 
 /// `/metrics` for a token with `read`.

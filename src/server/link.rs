@@ -2,10 +2,11 @@
 //!
 //! A body is read whole before anything is judged, since the token is bound to it; it has a limit, and a larger one is
 //! answered with a signed `too_large`. A held request that its caller gave up is dropped here, and the link takes that
-//! as the end of its run: the listener must have half-closed connections off (`h1_allow_half_closed(false)`).
+//! as the end of its run: the listener must have half-closed connections off (`h1_allow_half_closed(false)`). Calls that
+//! nobody can vouch for are counted per address, like failures at every door.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, ResponseError as _,
     dev::Decompress,
     error::PayloadError,
     http::{StatusCode, header},
@@ -18,7 +19,11 @@ use crate::{
     domain::ids::{ConnectionId, InvitationId},
     link::{
         Answer, Call, Link,
-        protocol::{MAX_BODY, MAX_SMALL, PROOF, Refusal, SIGNATURE},
+        protocol::{MAX_BODY, MAX_SMALL, PROOF, Refusal, RefusalHeard, SIGNATURE},
+    },
+    server::kit::{
+        Node, address,
+        limiter::{Door, too_many},
     },
 };
 
@@ -36,7 +41,7 @@ async fn discover(link: web::Data<Link>) -> HttpResponse {
 async fn exchange(link: web::Data<Link>, id: web::Path<String>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Ok(id) = id.parse::<ConnectionId>() else { return plain(&Refusal::UnknownConnection) };
     match read(&request, payload, MAX_BODY).await {
-        Ok(body) => respond(link.answer_exchange(id, call(&request, body)).await),
+        Ok(body) => counted(&request, Door::Link, link.answer_exchange(id, call(&request, body)).await),
         Err(refusal) => plain(&refusal),
     }
 }
@@ -44,7 +49,7 @@ async fn exchange(link: web::Data<Link>, id: web::Path<String>, request: HttpReq
 async fn accept(link: web::Data<Link>, id: web::Path<String>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Ok(id) = id.parse::<InvitationId>() else { return plain(&Refusal::InvitationUnknown) };
     match read(&request, payload, MAX_SMALL).await {
-        Ok(body) => respond(link.answer_accept(id, call(&request, body)).await),
+        Ok(body) => counted(&request, Door::Codes, link.answer_accept(id, call(&request, body)).await),
         Err(refusal) => plain(&refusal),
     }
 }
@@ -78,6 +83,21 @@ async fn read(request: &HttpRequest, payload: web::Payload, most: usize) -> Resu
         }
     }
     Ok((!larger).then(|| body.freeze()))
+}
+
+/// Beyond the limit a caller that nobody can vouch for is told to wait. Refusals that only a partner gets are none of that.
+fn counted(request: &HttpRequest, door: Door, answer: Answer) -> HttpResponse {
+    if !matches!(answer.status, 401 | 404) {
+        return respond(answer);
+    }
+    let refusal: RefusalHeard = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let guessed = matches!(refusal.code.as_str(), "bad_signature" | "unknown_connection" | "invitation_unknown");
+    // A link without a node around it (a test of the wire) has no limits.
+    let wait = request.app_data::<web::Data<Node>>().filter(|_| guessed).and_then(|node| {
+        let from = address::of_request(request, &node.trusted_proxies);
+        node.limiter.count(door, from)
+    });
+    wait.map_or_else(|| respond(answer), |wait| too_many(wait).error_response())
 }
 
 fn respond(answer: Answer) -> HttpResponse {

@@ -8,6 +8,7 @@ mod health;
 pub mod hooks;
 pub mod kit;
 pub mod link;
+mod listener;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -53,7 +54,7 @@ pub struct Running {
 pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node>) -> Result<Running, BindError> {
     let addresses = if settings.listen.is_empty() { vec![default_listen] } else { settings.listen.clone() };
     let own_metrics = settings.metrics_listen.is_some();
-    let tls = settings.tls.as_ref().map(|tls| tls::config(tls, node.clock.clone(), &node.lifecycle)).transpose()?;
+    let tls = settings.tls.as_ref().map(|tls| tls::config(tls, node)).transpose()?;
 
     let data = web::Data::from(node.clone());
     let link_data = web::Data::new(node.link.clone());
@@ -74,10 +75,10 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
     .disable_signals();
     let mut addrs = Vec::new();
     for address in addresses {
-        let bound = match &tls {
-            Some(config) => server.bind_rustls_0_23(address, config.clone()),
-            None => server.bind(address),
-        };
+        let bound = listener::open(address).and_then(|listener| match &tls {
+            Some(config) => server.listen_rustls_0_23(listener, config.clone()),
+            None => server.listen(listener),
+        });
         server = bound.map_err(|error| BindError::Address(address, error))?;
         addrs.extend(server.addrs().last().copied());
     }

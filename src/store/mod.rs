@@ -50,6 +50,9 @@ pub enum StoreError {
     /// The database holds what this program does not understand, or a statement is wrong.
     #[error("the database answered unexpectedly: {0}")]
     Broken(String),
+    /// A page was asked for after a place that no page of this list named.
+    #[error("is not one that this node gave for this list; begin again without it")]
+    NoPlace,
     /// Another process uses the data folder.
     #[error("another process uses the data folder {0}; stop it first")]
     InUse(String),

@@ -140,8 +140,8 @@ pub struct TwinFilter {
     pub status: Option<Status>,
     /// Local entity type.
     pub entity_type: Option<String>,
-    /// Local key, or remote key.
-    pub key: Option<String>,
+    /// Its local or remote key is one of these; none passes all.
+    pub keys: Vec<String>,
 }
 
 /// What a list of errors is filtered by; `None` passes all.

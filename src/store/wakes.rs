@@ -26,7 +26,7 @@ pub enum Topic {
 }
 
 /// What the stream of the API tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Notice {
     /// A connection changed.
     Connection(ConnectionId),
@@ -36,6 +36,8 @@ pub enum Notice {
     Error(ErrorId),
     /// A tracker's state changed.
     Tracker(String),
+    /// A token was deleted: who listens by one proves it anew.
+    Tokens,
 }
 
 /// The hub.

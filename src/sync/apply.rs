@@ -172,6 +172,10 @@ async fn load(worker: &Worker, claimed: &[Claimed]) -> Result<Vec<Item>, StoreEr
     for item in &mut items {
         if let Some(twin) = &mut item.twin {
             take_results(twin, &item.folded.results, now);
+            let heard = !item.folded.results.is_empty();
+            if heard && item.unseen.iter().all(|event| event.n.is_some_and(|n| n <= twin.peer_seen)) {
+                twin.memory.unconfirmed.clear();
+            }
         }
     }
     Ok(items)

@@ -10,7 +10,7 @@ use super::{
     outgoing::Worker,
     plan::{
         self,
-        incoming::{Choice, Chosen, NotListed, Ours, Theirs, Weighed},
+        incoming::{Choice, Chosen, NotListed, Ours, Resync, Theirs, Weighed},
     },
     settle::{Again, Settle, Trouble},
     view, written,
@@ -142,7 +142,7 @@ fn hear(twin: &mut Twin, sync: &Sync, connection: &Connection, set_back_here: bo
         twin.memory.pending_write.take_if(|pending| pending.key.is_some());
     }
     if let Some(applied) = &sync.applied
-        && (set_back_here || twin.memory.sent.is_none())
+        && (set_back_here && sync.confirmed.is_none() || twin.memory.sent.is_none())
     {
         twin.memory.sent = Some(applied.clone());
     }
@@ -326,7 +326,7 @@ async fn weigh(
     let mut ours_changed = unheard(item);
     let mut ours_now = twin.memory.sent.clone().unwrap_or_default();
     if let Some(entity) = before
-        && !replica::differences(&twin.memory.base, &entity.fields).is_empty()
+        && (sync.confirmed.is_some() || !replica::differences(&twin.memory.base, &entity.fields).is_empty())
         && let Some(fresh) = written::replica_of(worker, &item.connection, outgoing, &twin.memory, entity).await
     {
         let at = entity.modified_at.map_or_else(|| worker.parts.clock.now(), |at| Time(at.0 + item.offset_ms));
@@ -339,7 +339,19 @@ async fn weigh(
     let offset = item.link.clock_offset_ms;
     let changed = our_clock(&sync.changed, offset);
     let modified_at = sync.modified_at.map_or(item.folded.at, |at| Time(at.0.saturating_add(offset)));
-    let theirs = Theirs { replica: &sync.replica, changed: &changed, modified_at };
+    let set_back_here = item.link.set_back_here || twin.memory.set_back;
+    if let Some(confirmed) = &sync.confirmed {
+        ours_changed.extend(twin.memory.unconfirmed.iter().map(|(name, ours)| (name.clone(), ours.at)));
+        let crossed = |name: &String, known: &Fields| {
+            known.get(name).is_some_and(|known| replica::same(known, ours_now.get(name).unwrap_or(&serde_json::Value::Null)))
+        };
+        // A value of ours that they name has crossed already, whatever we remember of it.
+        ours_changed.retain(|name, _| {
+            !(crossed(name, confirmed) || set_back_here && sync.applied.as_ref().is_some_and(|applied| crossed(name, applied)))
+        });
+    }
+    let resync = sync.confirmed.as_ref().map(|confirmed| Resync { confirmed, set_back_here });
+    let theirs = Theirs { replica: &sync.replica, changed: &changed, modified_at, resync };
     let ours =
         Ours { changed: &ours_changed, replica: &ours_now, decides: item.connection.decides(), prefer: item.connection.prefer };
     (plan::incoming::weigh(&twin.memory, theirs, ours), first_seen)

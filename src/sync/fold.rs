@@ -81,6 +81,8 @@ fn take(folded: &mut Folded, event: Event) {
             for name in sync.changed.keys() {
                 folded.seen_by_field.entry(name.clone()).or_insert(event.seen);
             }
+            // It says all that the one that went empty would have said.
+            folded.bad.take_if(|bad| bad.code == EMPTIED);
             if let Some(before) = folded.sync.take() {
                 folded.superseded.push(std::mem::replace(&mut folded.sync_n, event.n));
                 for (name, at) in before.changed {
@@ -88,6 +90,7 @@ fn take(folded: &mut Folded, event: Event) {
                     *slot = (*slot).max(at);
                 }
                 sync.applied = sync.applied.or(before.applied);
+                sync.confirmed = sync.confirmed.or(before.confirmed);
                 sync.remote = sync.remote.or(before.remote);
             }
             folded.sync = Some(sync);
@@ -112,6 +115,20 @@ fn take(folded: &mut Folded, event: Event) {
         }
         Body::Stop {} => folded.stopped = true,
         Body::Resynced {} => {}
+        Body::Empty {} => folded.bad = Some(emptied(event.n)),
+    }
+}
+
+/// Code of an event that left without its words.
+const EMPTIED: &str = "event_emptied";
+
+fn emptied(n: u64) -> Trouble {
+    Trouble {
+        code: EMPTIED.to_owned(),
+        title: "A record of the other side is too large for the way here".to_owned(),
+        detail: format!("event {n} was refused as too large by something between the nodes, and left without its words"),
+        advice: "Raise the body limit of the proxy in between to 4 MB; the other side's admin then retries its error.".to_owned(),
+        again: Again::Newer,
     }
 }
 

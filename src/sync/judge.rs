@@ -62,6 +62,8 @@ pub(super) struct Known {
     pub creates: Vec<(TwinId, Time)>,
     /// After a set-back: what was made before is still being told.
     pub resyncing: bool,
+    /// After a set-back: what we hold is still to be told, with what the other side had of it.
+    pub resync_due: bool,
     /// What the outgoing rules read, by connection with a twin or a trigger here.
     pub needs: BTreeMap<ConnectionId, Option<BTreeSet<String>>>,
 }
@@ -164,10 +166,11 @@ async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Kno
                 }
                 let mut connections = tx.connections().await?;
                 connections.retain(|one| one.tracker == tracker);
-                let mut resyncing = false;
+                let (mut resyncing, mut resync_due) = (false, false);
                 for connection in &connections {
                     let link = tx.link_state(connection.id).await?;
                     resyncing |= link.resyncing || link.resync_due;
+                    resync_due |= link.resync_due;
                     for twin in twins.values_mut().flatten().filter(|twin| twin.connection_id == connection.id) {
                         twin.enter(link.epoch);
                     }
@@ -181,6 +184,7 @@ async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Kno
                     twins,
                     creates: tx.creates_under_way(&tracker, &entity_type).await?,
                     resyncing,
+                    resync_due,
                     needs: BTreeMap::new(),
                 })
             })

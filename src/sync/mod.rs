@@ -35,6 +35,7 @@ mod resync;
 mod settle;
 mod stand_in;
 mod together;
+mod told;
 mod triage;
 mod view;
 mod wishes;

@@ -251,6 +251,7 @@ async fn speak(
                 changed,
                 via: via.to_vec(),
                 applied: None,
+                confirmed: None,
                 remote: None,
             };
             let correlation = changes.last().map(|change| change.change.correlation);

@@ -13,8 +13,9 @@ use crate::{
         connection::{Connection, Status as ConnectionStatus},
         event::{Body, RemoteRef, Sync},
         ids::{ConnectionId, EventId, TwinId},
+        replica::{self, Fields},
         tracker::{Caller, Found},
-        twin::{Status, Twin},
+        twin::{Status, Twin, Unconfirmed},
     },
     store::{LeaseKey, Topic, rows::Draft},
 };
@@ -111,17 +112,16 @@ async fn send_some(worker: &Worker, connection: &Connection, ids: &[TwinId]) -> 
         leases.push(hold(worker, connection.id, *id, &mut held).await?);
     }
     let (id, wanted) = (connection.id, ids.to_vec());
-    let (epoch, mut twins) = worker
+    let (link, mut twins) = worker
         .parts
         .store
-        .read("twins", move |tx| {
-            Box::pin(async move { Ok((tx.link_state(id).await?.epoch, tx.twins_by_ids(id, &wanted).await?)) })
-        })
+        .read("twins", move |tx| Box::pin(async move { Ok((tx.link_state(id).await?, tx.twins_by_ids(id, &wanted).await?)) }))
         .await?;
     let records = read(worker, &twins).await?;
     let mut settle = Settle::default();
     for twin in &mut twins {
-        twin.enter(epoch);
+        twin.enter(link.epoch);
+        twin.memory.set_back = link.set_back_here;
         let told = match &twin.local {
             _ if twin.status == Status::Stopped => Some(stopped(worker, twin)),
             Some(local) => match records.get(&(local.entity_type.clone(), local.key.clone())).cloned() {
@@ -206,13 +206,16 @@ async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin, record:
     let entity = super::apply::entity_of(twin, Some(&record.found))?;
     let pair = view::rules(worker, connection).await.ok()?;
     let replica = written::replica_of(worker, connection, &pair.outgoing, &twin.memory, &entity).await?;
+    let modified_at = entity.modified_at.map(|at| Time(at.0 + record.offset_ms));
+    let (changed, confirmed) = not_confirmed(worker, twin, &replica, modified_at);
     let event = Sync {
         entity_type: local.entity_type,
         key: local.key,
         url: entity.url.clone(),
         replica: replica.clone(),
-        modified_at: entity.modified_at.map(|at| Time(at.0 + record.offset_ms)),
-        changed: Default::default(),
+        modified_at,
+        changed,
+        confirmed: Some(confirmed),
         via: worker.parts.via.get(&worker.name).cloned().into_iter().chain(twin.memory.via.iter().cloned()).collect(),
         applied: twin.memory.received.clone(),
         remote: twin.remote.as_ref().map(|remote| RemoteRef {
@@ -225,6 +228,22 @@ async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin, record:
     twin.memory.sent = Some(replica);
     plan::settle::note_read(&mut twin.memory, &entity, record.read_at);
     Some(super::record::draft(worker, twin, Body::Sync(Box::new(event)), None))
+}
+
+/// What is new to the other side, as far as we remember: when it was first seen, and what was there before.
+fn not_confirmed(worker: &Worker, twin: &mut Twin, replica: &Fields, at: Option<Time>) -> (BTreeMap<String, Time>, Fields) {
+    let at = at.unwrap_or_else(|| worker.parts.clock.now());
+    let sent = twin.memory.sent.clone().unwrap_or_default();
+    for name in replica::differences(&sent, replica) {
+        let from = sent.get(&name).cloned().unwrap_or_default();
+        twin.memory.unconfirmed.entry(name).or_insert(Unconfirmed { from, at });
+    }
+    twin.memory.unconfirmed.retain(|name, ours| replica.get(name).is_none_or(|now| !replica::same(&ours.from, now)));
+    let ours = &twin.memory.unconfirmed;
+    (
+        ours.iter().map(|(name, ours)| (name.clone(), ours.at)).collect(),
+        ours.iter().map(|(name, ours)| (name.clone(), ours.from.clone())).collect(),
+    )
 }
 
 /// Events that name no twin: `resynced`, or what cannot be read at all.

@@ -162,11 +162,11 @@ impl Settle {
             return Ok(());
         }
         let now = clock.now();
-        let told = self.history.clone();
         let _leases = std::mem::take(&mut self.leases);
         self.changes.extend(self.kept.drain(..).map(|change| NewChange { due_at: NEVER, ..change }));
         let parks: Vec<(Park, ErrorId, Duration)> =
             self.parks.iter().map(|park| (park.clone(), ErrorId(clock.id()), PARKED.pause(1, clock))).collect();
+        let told = super::told::wanted(&self.history);
         store
             .write(name, move |tx| {
                 Box::pin(async move {
@@ -204,20 +204,8 @@ impl Settle {
                 })
             })
             .await?;
-        told.iter().for_each(log);
+        told.iter().for_each(super::told::Ended::tell);
         Ok(())
-    }
-}
-
-/// One line per end, with the id that follows the change through both nodes; what changed stands in the history.
-fn log(line: &HistoryLine) {
-    let (Some(correlation), outcome) = (line.correlation, line.outcome.as_str()) else { return };
-    let (tracker, took_ms) = (&line.tracker, line.took_ms);
-    let connection = line.connection_id.map(tracing::field::display);
-    let twin = line.twin_id.map(tracing::field::display);
-    match line.direction {
-        Direction::Out => tracing::debug!(%correlation, tracker, connection, twin, outcome, took_ms, "a change ended"),
-        Direction::In => tracing::debug!(%correlation, tracker, connection, twin, outcome, took_ms, "an event ended"),
     }
 }
 

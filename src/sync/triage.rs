@@ -27,6 +27,9 @@ pub(super) const OWN_CREATE: Duration = Duration::from_millis(250);
 const OWN_CREATE_MOST: Duration = Duration::from_secs(2);
 /// The longest pause while a record that was adopted is still to be settled.
 const ADOPTING_MOST: Duration = Duration::from_secs(30);
+/// How soon a record is looked at again that waits for a new epoch.
+const RESYNC: Duration = Duration::from_millis(100);
+
 /// What is to be done about a record first.
 pub(super) enum Triage {
     Read,
@@ -44,6 +47,11 @@ pub(super) async fn triage(worker: &Worker, known: &Known, entity_type: &str, ch
     });
     if twins.is_empty() && !asked && !could_start {
         return Triage::End(Outcome::Skipped, nobody_syncs(known, entity_type));
+    }
+    // After a set-back a twin is told first with what the other side had of it, and a record that no twin knows may be
+    // one that a restore forgot: the other side tells.
+    if known.resync_due || known.resyncing && twins.is_empty() && !asked {
+        return Triage::Later(worker.parts.clock.now().plus(RESYNC));
     }
     // Where a record shows our mark, a read tells whether it is ours; elsewhere it waits until that is known.
     if twins.is_empty()

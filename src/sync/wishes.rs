@@ -179,10 +179,18 @@ impl Engine {
 
     async fn retry_twin(&self, error: &ErrorRecord, id: TwinId) -> Result<(), Refused> {
         let twin = self.twin(id).await?;
-        let (_, worker) = self.connection(twin.connection_id).await?;
+        let (connection, worker) = self.connection(twin.connection_id).await?;
         let _lease = self.hold_twin(&worker, &twin).await?;
         let mut twin = self.twin(id).await?;
         twin.memory.waits_for_person = false;
+        // What the link had to leave out is in no change any more: the record is looked at anew.
+        let look = match &twin.local {
+            Some(local) if error.code == "event_too_large" => {
+                let entity = Entity { entity_type: local.entity_type.clone(), key: local.key.clone(), ..Entity::default() };
+                vec![asked(&worker, &connection, &entity)]
+            }
+            _ => Vec::new(),
+        };
         if error.code == "link_asked" {
             twin.memory.linked = true;
         }
@@ -195,6 +203,10 @@ impl Engine {
             .store
             .write("retry", move |tx| {
                 Box::pin(async move {
+                    if !look.is_empty() {
+                        tx.add_changes(&look).await?;
+                        tx.wake(crate::store::Topic::Changes(twin.tracker.clone()));
+                    }
                     release_changes(tx, twin.connection_id, twin.id, now).await?;
                     tx.release_arrived(twin.connection_id, twin.id).await?;
                     tx.wake(crate::store::Topic::Inbox(twin.tracker.clone()));

@@ -93,6 +93,7 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
     }
     twin.memory.seen = twin.memory.seen.max(work.folded.up_to);
     twin.memory.undecided_since = (!twin.memory.undecided.is_empty()).then(|| twin.memory.undecided_since.unwrap_or(seen_before));
+    twin.memory.set_back = false;
     let mut settle = Settle { ended_events: work.folded.rows.clone(), ..Settle::default() };
     // Where nothing had to be written, the record as it was read shows what else changed here.
     let shown = after.or(work.before.as_ref().filter(|_| work.chosen.write.is_empty()));

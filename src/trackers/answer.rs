@@ -8,6 +8,7 @@ use crate::{
     clock::Time,
     domain::tracker::{Fault, Retry, TrackerError},
     http_client::{Kind, Trouble},
+    telemetry::redact,
 };
 
 /// Longest pause that an answer may ask for.
@@ -33,9 +34,10 @@ pub(super) fn no_answer(trouble: Trouble) -> TrackerError {
     }
 }
 
-/// A stranger's text for people: without control characters other than line ends, cut to 2,000 characters.
+/// A stranger's text for people: without control characters other than line ends, cut to 2,000 characters, and without
+/// what looks like a secret: some receivers quote what they were sent.
 pub(super) fn clean_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+    let text = redact(&String::from_utf8_lossy(bytes.get(..MAX_TEXT * 8).unwrap_or(bytes)));
     let mut shown = text.trim().chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c });
     let mut clean: String = shown.by_ref().take(MAX_TEXT).collect();
     if shown.next().is_some() {
@@ -103,6 +105,12 @@ mod tests {
         for text in ["javascript:alert(1)", "data:text/html,x", "/i/7", "ftp://t.example/", ""] {
             assert_eq!(shown_url(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_not_quoted() {
+        let quoted = clean_text(b"401: Authorization: Bearer abc.def, secret whsec_AAECAwQF is wrong");
+        assert_eq!(quoted, "401: Authorization: Bearer [secret], secret whsec_[secret] is wrong");
     }
 
     proptest! {

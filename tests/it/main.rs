@@ -1,6 +1,8 @@
 //! Tests of the whole: one binary, so that it links once. Folders mirror `src/`.
 
+mod api;
 mod architecture;
+mod cli;
 mod config_samples;
 mod connections;
 mod economy;
@@ -9,5 +11,9 @@ mod kill;
 mod lives;
 mod look;
 mod network;
+mod notify;
 mod round_trip;
+mod salesforce;
+mod secrets;
 mod support;
+mod webhook;

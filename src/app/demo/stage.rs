@@ -123,6 +123,14 @@ impl Stage {
         self.until(patience, "the Case in the tracker", || self.issue(&subject).is_some()).await
     }
 
+    /// Somebody edits an issue in the tracker; waits until the Case has the new subject.
+    pub(super) async fn edit_comes_back(&self, from: &str, to: &str, patience: Duration) -> anyhow::Result<Duration> {
+        let key = self.issue(&json!(from)).with_context(|| format!("no issue is called {from:?}"))?;
+        self.tracker.handle.edit(&key, &json!({ "summary": to }));
+        let seen = || self.org.handle.all("Case").iter().any(|case| case["Subject"] == to);
+        self.until(patience, "the edit in the org", seen).await
+    }
+
     /// Key of the issue with this summary.
     pub(super) fn issue(&self, summary: &Value) -> Option<String> {
         self.tracker.handle.all().into_iter().find(|issue| issue.fields.get("summary") == Some(summary)).map(|issue| issue.key)

@@ -18,16 +18,17 @@ use crate::{
     store::Notice,
 };
 
+/// What to do where both nodes speak and do not understand each other.
+const VERSIONS: &str = "Look at both nodes' versions, and at what stands between them.";
 /// How long a new epoch of the partner may take to reach us by the other half.
 const JOIN_FIRST: Duration = Duration::from_millis(300);
-/// A batch is not halved below this many bytes.
-const SMALLEST_BATCH: usize = 1024;
 
 impl Dialler {
     /// One exchange, whole: what is said, the call, what is heard.
     pub(super) async fn exchange(&self, wait: Duration, hand_over: bool, goodbye: bool) -> Result<Exchanged, Stop> {
-        let (room, bytes, ahead) = self.view(|view| (view.room.unwrap_or(0), view.bytes, view.ahead));
+        let (room, bytes, ahead) = self.view(|view| (view.room.unwrap_or(0), view.batch.bytes(), view.ahead));
         let Some((_, state, _)) = self.link.look(self.id).await? else { return Err(Stop::Over) };
+        let ahead = ahead.unwrap_or_else(|| ahead_by(state.clock_offset_ms));
         let from = state.acked + 1;
         let limit = Limit { bytes, ..Limit::of(if hand_over { room } else { 0 }) };
         let Some((connection, spoken)) = self.link.words(self.id, from, limit).await? else { return Err(Stop::Over) };
@@ -41,7 +42,7 @@ impl Dialler {
         if wait > Duration::ZERO {
             self.view(|view| view.held_no_room = no_room);
         }
-        let asked = self.asked(spoken, said, wait, goodbye);
+        let asked = self.asked(spoken, said, wait, goodbye, state.clock_offset_ms);
         let call = Outgoing {
             partner: &partner,
             base,
@@ -52,10 +53,11 @@ impl Dialler {
             timeout: if wait > Duration::ZERO { wait + HOLD_SLACK } else { CALL },
             ahead,
         };
+        let began = self.link.parts.clock.now();
         match self.link.call(call).await {
             Ok(reply) if reply.status == 200 => {
                 self.view(|view| {
-                    view.ahead = reply.ahead;
+                    view.batch.passed();
                     view.told = Some(said);
                     view.told_no_room = no_room;
                 });
@@ -67,11 +69,17 @@ impl Dialler {
                 Ok(exchanged)
             }
             Ok(reply) => self.refused(&connection, reply, from, sent, size).await,
-            Err(failure) => self.failed(failure, from, sent, size).await,
+            Err(failure) => {
+                if failure.cut {
+                    let took = self.link.parts.clock.now().since(began);
+                    self.view(|view| view.batch.cut(size, took));
+                }
+                self.failed(failure, from, sent, size).await
+            }
         }
     }
 
-    fn asked(&self, spoken: Spoken, state: Switch, wait: Duration, goodbye: bool) -> Asked {
+    fn asked(&self, spoken: Spoken, state: Switch, wait: Duration, goodbye: bool, offset_ms: i64) -> Asked {
         Asked {
             run: self.link.run.clone(),
             epoch: spoken.epoch,
@@ -79,18 +87,19 @@ impl Dialler {
             ack_id: spoken.ack_id,
             after_id: spoken.after_id,
             events: spoken.events,
-            max_events: spoken.max_events,
+            max_events: self.view(|view| view.batch.events(spoken.max_events)),
             want: Vec::new(),
             state,
             wait_seconds: wait.as_secs(),
             goodbye,
             you_were_set_back: spoken.you_were_set_back,
+            clock_offset_ms: Some(offset_ms.saturating_neg()),
         }
     }
 
     async fn heard(&self, connection: &Connection, reply: &Reply) -> Result<Exchanged, Stop> {
         let answered: Answered = serde_json::from_slice(&reply.body)
-            .map_err(|error| Stop::Failed(format!("the other node's answer cannot be read: {error}")))?;
+            .map_err(|error| strange(&format!("the other node's answer cannot be read: {error}"), VERSIONS))?;
         let (id, now, more, got) = (self.id, self.link.parts.clock.now(), answered.more, answered.events.len());
         let grew = self.view(|view| {
             let grew = answered.max_events > 0 && view.room.unwrap_or(0) == 0;
@@ -101,6 +110,9 @@ impl Dialler {
         if grew {
             self.nudge.notify_one();
         }
+        let Some((present, state, _)) = self.link.look(id).await? else { return Err(Stop::Over) };
+        let offset_ms = reply.ahead.correct(state.clock_offset_ms.saturating_neg()).saturating_neg();
+        self.view(|view| view.ahead = Some(ahead_by(offset_ms)));
         let heard = Heard {
             epoch: answered.epoch,
             ack: answered.ack,
@@ -109,8 +121,8 @@ impl Dialler {
             events: answered.events,
             state: answered.state,
             you_were_set_back: answered.you_were_set_back,
+            clock_offset_ms: Some(offset_ms),
         };
-        let Some((present, state, _)) = self.link.look(id).await? else { return Err(Stop::Over) };
         let acked = heard.ack > state.acked;
         self.settled(connection).await?;
         if !is_news(&present, &state, &heard, now) {
@@ -157,7 +169,8 @@ impl Dialler {
         let refusal = reply.refusal();
         let asked_pause = reply.retry_after.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(300));
         let again = Ok(Exchanged { more: true, progress: true, ..Exchanged::default() });
-        self.view(|view| view.ahead = reply.ahead);
+        // Where it is far off, whole seconds are enough; a good answer says more.
+        self.view(|view| view.ahead = Some(reply.ahead.correct(view.ahead.unwrap_or(0) * 1000).div_euclid(1000)));
         match refusal.code.as_str() {
             "clock_skew"
                 if self.view(|view| {
@@ -170,10 +183,13 @@ impl Dialler {
             "try_later" => Err(Stop::Pause { reason: refusal.detail, pause: asked_pause, shown: false }),
             "second_copy" => self.second_copy(connection).await,
             "epoch" => self.lower_epoch(refusal.present.unwrap_or(0)).await,
-            "too_large" => self.too_large(from, sent, size).await,
+            "too_large" if sent == 1 => self.pass_empty(from).await,
+            "too_large" => self.smaller(sent, size),
             "connection_gone" => self.gone().await,
             // Whoever has just accepted may not have written it down yet: soon again, then more and more seldom.
-            "unknown_connection" => Err(Stop::Failed(words(&refusal))),
+            "unknown_connection" => {
+                Err(strange(&words(&refusal), "Ask the other node's people whether the connection is still there."))
+            }
             _ => {
                 let pause = Duration::from_secs(60);
                 Err(Stop::Pause { reason: words(&refusal), pause, shown: true })
@@ -223,14 +239,17 @@ impl Dialler {
     }
 
     /// The way between the nodes does not take so much at once.
-    async fn too_large(&self, from: u64, sent: usize, size: usize) -> Result<Exchanged, Stop> {
-        if sent > 1 {
-            self.view(|view| view.bytes = (size / 2).max(SMALLEST_BATCH));
-        } else if sent == 1 {
-            oversize::pass_empty(&self.link.parts, self.id, from).await?;
-        } else {
-            return Err(Stop::Failed("something in between refuses even an empty exchange as too large".to_owned()));
+    fn smaller(&self, sent: usize, size: usize) -> Result<Exchanged, Stop> {
+        if sent == 0 {
+            return Err(strange("even an empty exchange is refused as too large", VERSIONS));
         }
+        self.view(|view| view.batch.too_large(size));
+        Ok(Exchanged { more: true, progress: true, ..Exchanged::default() })
+    }
+
+    /// An event that cannot pass alone.
+    async fn pass_empty(&self, n: u64) -> Result<Exchanged, Stop> {
+        oversize::pass_empty(&self.link.parts, self.id, n).await?;
         Ok(Exchanged { more: true, progress: true, ..Exchanged::default() })
     }
 
@@ -253,12 +272,28 @@ impl Dialler {
         Err(Stop::Pause { reason: String::new(), pause: Duration::from_secs(3600), shown: false })
     }
 
+    /// Nobody vouches for what came. A 413 may teach; it ends nothing by itself: what refuses a single event as too large
+    /// must let an empty exchange through to the partner, or size is not what it dislikes.
     async fn failed(&self, failure: Failure, from: u64, sent: usize, size: usize) -> Result<Exchanged, Stop> {
-        if failure.status == Some(413) && sent > 0 {
-            return self.too_large(from, sent, size).await;
+        match (failure.status, sent) {
+            (Some(413), 2..) => self.smaller(sent, size),
+            (Some(413), 1) => {
+                Box::pin(self.exchange(Duration::ZERO, false, false)).await?;
+                self.pass_empty(from).await
+            }
+            _ => Err(Stop::Failed(failure)),
         }
-        Err(Stop::Failed(failure.reason))
     }
+}
+
+/// Seconds for our tokens, where so many milliseconds are added to the partner's times to have them on our clock.
+fn ahead_by(offset_ms: i64) -> i64 {
+    offset_ms.saturating_neg().div_euclid(1000)
+}
+
+/// The partner, or something that has its key, speaks in a way that we do not understand.
+fn strange(reason: &str, advice: &str) -> Stop {
+    Stop::Failed(Failure { reason: reason.to_owned(), advice: advice.to_owned(), status: None, blocked: false, cut: false })
 }
 
 /// Tells a partner that we dial that the connection is deleted here.
@@ -271,7 +306,7 @@ pub(in crate::link) async fn tell_gone(link: &Link, connection: &Connection) {
         let (_, state, _) = link.look(connection.id).await.ok()??;
         let remote = connection.remote.as_ref()?;
         let spoken = Spoken { epoch: on_wire(state.epoch), ack: state.in_n, ack_id: state.in_id, ..Spoken::default() };
-        let asked = dialler.asked(spoken, Switch::Gone, Duration::ZERO, false);
+        let asked = dialler.asked(spoken, Switch::Gone, Duration::ZERO, false, state.clock_offset_ms);
         let call = Outgoing {
             partner: &PublicKey::parse(&remote.key)?,
             base: remote.url.as_deref()?,
@@ -280,7 +315,7 @@ pub(in crate::link) async fn tell_gone(link: &Link, connection: &Connection) {
             body: serde_json::to_vec(&asked).ok()?,
             proof: None,
             timeout: GOODBYE,
-            ahead: 0,
+            ahead: ahead_by(state.clock_offset_ms),
         };
         link.call(call).await.ok()
     };

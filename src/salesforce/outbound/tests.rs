@@ -155,10 +155,13 @@ fn text_gets_the_form_that_rest_has() {
             field("SystemModstamp", "datetime"),
             field("Target_Date__c", "date"),
             field("Subject", "string"),
+            field("Description", "textarea"),
+            field("Card__c", "encryptedstring"),
         ],
     };
     let fields = json!({"IsClosed": "false", "Estimated_Cost__c": "1.25E7", "SystemModstamp": "2026-11-23T02:41:07.000Z",
-        "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1"});
+        "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1",
+        "Description": "two\nlines", "Card__c": "****1234"});
     let typed = typed(fields.as_object().expect("fields"), &description);
     let expected = json!({"IsClosed": false, "Estimated_Cost__c": 12_500_000.0, "SystemModstamp": "2026-11-23T02:41:07.000+0000",
         "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1"});
@@ -166,13 +169,62 @@ fn text_gets_the_form_that_rest_has() {
 }
 
 #[test]
-fn answers_are_sound_xml() {
-    assert!(ack(true).contains("<Ack>true</Ack>"));
-    assert!(ack(false).contains("<Ack>false</Ack>"));
-    let answer = fault("a <b> & \"c\" \u{0}");
-    assert!(answer.contains("a &lt;b&gt; &amp;"), "{answer}");
-    assert!(xml::read(answer.as_bytes(), Limits::default()).is_ok());
-    assert!(xml::read(ack(true).as_bytes(), Limits::default()).is_ok());
+fn what_the_contract_fixes_is_fixed() {
+    let swapped = SAMPLE.replace("<ActionId>04k5i000000TmAbAAK</ActionId>", "");
+    assert!(refused(&swapped).contains("ActionId"));
+    let late = SAMPLE.replace("  </notifications>", "<ActionId>04k5i000000TmAbAAK</ActionId>  </notifications>");
+    assert!(refused(&late).contains("ActionId"));
+    let more = SAMPLE.replace("  </notifications>", "<More/>  </notifications>");
+    assert!(refused(&more).contains("belong"));
+    assert!(refused(&SAMPLE.replace("<PartnerUrl>", "<PartnerUrl x=\"1\">")).contains("PartnerUrl"));
+    assert!(refused(&SAMPLE.replace("xsi:nil=\"true\"/>", "xsi:nil=\"true\">x</SessionId>")).contains("SessionId"));
+    assert!(refused(&SAMPLE.replace("xsi:nil=\"true\"", "xsi:nil=\"yes\"")).contains("nil"));
+    let header =
+        |inner: &str| SAMPLE.replace("<soapenv:Body>", &format!("<soapenv:Header>{inner}</soapenv:Header><soapenv:Body>"));
+    assert_eq!(read(&header("<a xmlns=\"urn:x\"/>")), read(SAMPLE));
+    assert!(refused(&header("<a xmlns=\"urn:x\" soapenv:mustUnderstand=\"1\"/>")).contains("understood"));
+    assert!(refused(&SAMPLE.replace("<?xml version=\"1.0\"", "<?xml version=\"1.1\"")).contains("1.0"));
+    assert!(refused(&SAMPLE.replace("Pump stops", "]]> stops")).contains("]]>"));
+    assert!(refused(&SAMPLE.replace("<Notification>", "<!-- a -- b --><Notification>")).contains("well-formed"));
+    let wide: Vec<u8> = SAMPLE.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(parse(&wide, Limits::default()).expect_err("refused").0.contains("UTF-16"));
+    assert!(parse(&[&[0xFF, 0xFE][..], &wide].concat(), Limits::default()).expect_err("refused").0.contains("UTF-16"));
+}
+
+#[test]
+fn what_real_traffic_varies_is_taken() {
+    let plain = read(SAMPLE).expect("reads");
+    let nil = "<SessionId xsi:nil=\"true\"/>";
+    assert_eq!(read(&SAMPLE.replace(nil, "")), Ok(plain.clone()));
+    let old = read(&SAMPLE.replace(nil, "<SessionId>00D5i000000XyZa!AQ0AQ.secret</SessionId>")).expect("reads");
+    assert!(old.session_id_present && !format!("{old:?}").contains("secret"));
+    let short = read(&SAMPLE.replace("00D5i000000XyZaEAK</Org", "00D5i000000XyZa</Org").replace("0012QwEAAU<", "0012QwE<"));
+    let short = short.expect("reads");
+    assert_eq!(short.organization_id, "00D5i000000XyZa");
+    assert_eq!(short.notifications[0].as_ref().expect("whole").id, "04l5i0000012QwEAAU");
+    let default = SAMPLE.replace(
+        "<sf:Subject>Pump stops under load</sf:Subject>",
+        "<Subject xmlns=\"urn:sobject.enterprise.soap.sforce.com\">Pump stops under load</Subject>",
+    );
+    assert_eq!(read(&default), Ok(plain.clone()));
+    let no_checksum = read(&SAMPLE.replace("04l5i0000012QwFAAU", "04l000000000000042")).expect("reads");
+    assert_eq!(no_checksum.notifications[1].as_ref().expect("whole").id, "04l000000000000042");
+    let latin = SAMPLE.replace("encoding=\"UTF-8\"", "encoding='utf-8' standalone='yes'");
+    assert_eq!(read(&latin), Ok(plain));
+}
+
+#[test]
+fn a_record_nobody_names_is_told_apart() {
+    let gone = read(&with_second("<Notification><Id>04l5i0000012QwFAAU</Id><sObject xsi:nil=\"1\"> </sObject></Notification>"));
+    let told = without_record(&gone.expect("reads"));
+    assert_eq!(told.len(), 1);
+    assert!(told[0].to_string().starts_with("04l5i0000012QwFAAU: its record was deleted"), "{}", told[0]);
+    let broken = with_second(&format!(
+        "<Notification><Id>04l5i0000012QwFAAU</Id><sObject xsi:type=\"sf:Case\" xmlns:sf=\"{SOBJECT}\"><sf:Id>5005i00000KfR1bAAF</sf:Id><sf:IsDeleted>maybe</sf:IsDeleted></sObject></Notification>"
+    ));
+    let message = read(&broken).expect("reads");
+    let told = message.notifications[1].as_ref().expect_err("broken").to_string();
+    assert!(told.starts_with("04l5i0000012QwFAAU (record 5005i00000KfR1bAAF): a system field"), "{told}");
 }
 
 proptest! {
@@ -187,7 +239,7 @@ proptest! {
         let end = (at + cut).min(bytes.len());
         bytes.splice(at..end, put.bytes());
         if let Ok(message) = parse(&bytes, Limits::default()) {
-            prop_assert!(message.organization_id.starts_with("00D") && message.organization_id.len() == 18);
+            prop_assert!(message.organization_id.starts_with("00D") && is_id(&message.organization_id));
             prop_assert!((1..=100).contains(&message.notifications.len()));
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! The reader accepts truncated input, two roots, bare text, duplicate attributes and unbound prefixes, and tells text,
 //! CDATA and references as separate events. Refused here: all of that, document types, processing instructions,
-//! references other than the five and characters, other encodings than UTF-8, and anything beyond the limits.
+//! references other than the five and characters, other encodings than UTF-8, `]]>` in text, `<` in attributes, and
+//! anything beyond the limits.
 
 use quick_xml::{
     events::{BytesRef, BytesStart, Event},
@@ -13,6 +14,7 @@ use quick_xml::{
 use super::{Limits, Malformed, refuse};
 
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const MOST_ATTRIBUTES: usize = 64;
 
 /// An element with its names resolved.
@@ -21,10 +23,14 @@ pub(super) struct Element {
     /// Empty where it has none.
     pub namespace: String,
     pub name: String,
-    /// `xsi:nil` is true.
-    pub nil: bool,
+    /// `xsi:nil`, where it stands.
+    pub nil: Option<bool>,
     /// `xsi:type`, its prefix resolved.
     pub xsi_type: Option<(String, String)>,
+    /// It has attributes that neither name space declarations nor schema instances may have.
+    pub foreign: bool,
+    /// `soap:mustUnderstand` is true.
+    pub must_understand: bool,
     /// All its own text, joined.
     pub text: String,
     pub children: Vec<Element>,
@@ -34,6 +40,20 @@ impl Element {
     pub fn is(&self, namespace: &str, name: &str) -> bool {
         self.namespace == namespace && self.name == name
     }
+
+    /// Holds nothing but white space.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty() && !self.has_text()
+    }
+
+    /// Holds text of its own that is more than white space.
+    pub fn has_text(&self) -> bool {
+        self.text.contains(|letter| !is_space(letter))
+    }
+}
+
+fn is_space(letter: char) -> bool {
+    matches!(letter, ' ' | '\t' | '\r' | '\n')
 }
 
 /// Whether XML 1.0 knows this character.
@@ -47,10 +67,15 @@ pub(super) fn read(body: &[u8], limits: Limits) -> Result<Element, Malformed> {
         return Err(refuse(&format!("the body is larger than {} bytes", limits.bytes)));
     }
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let head = &body[..body.len().min(4)];
+    if head.starts_with(&[0xFE, 0xFF]) || head.starts_with(&[0xFF, 0xFE]) || head.contains(&0) {
+        return Err(refuse("the body is UTF-16 or UTF-32: only UTF-8 is accepted"));
+    }
     let text = std::str::from_utf8(body).map_err(|_| refuse("the body is not UTF-8"))?;
     let mut reader = NsReader::from_str(text);
     let config = reader.config_mut();
     config.check_end_names = true;
+    config.check_comments = true;
     config.allow_dangling_amp = false;
     config.allow_unmatched_ends = false;
     let mut tree = Tree { open: Vec::new(), root: None, elements: 0, limits };
@@ -64,12 +89,23 @@ pub(super) fn read(body: &[u8], limits: Limits) -> Result<Element, Malformed> {
                 tree.end()?;
             }
             Event::End(_) => tree.end()?,
-            Event::Text(text) => tree.text(&text.xml10_content())?,
+            Event::Text(text) => {
+                let text = text.xml10_content();
+                if text.contains("]]>") {
+                    return Err(refuse("`]]>` stands in text"));
+                }
+                tree.text(&text)?;
+            }
             Event::CData(_) if tree.open.is_empty() => return Err(refuse("text outside the root")),
             Event::CData(text) => tree.text(&text.xml10_content())?,
             Event::GeneralRef(reference) => tree.reference(&reference)?,
             Event::Comment(_) => {}
-            Event::Decl(declaration) if first => check_encoding(declaration.encoding())?,
+            Event::Decl(declaration) if first => {
+                if !declaration.version().is_ok_and(|version| version.as_ref() == "1.0") {
+                    return Err(refuse("only XML 1.0 is accepted"));
+                }
+                check_encoding(declaration.encoding())?;
+            }
             Event::Decl(_) => return Err(refuse("the XML declaration is not at the beginning")),
             Event::PI(_) => return Err(refuse("processing instructions are not accepted")),
             Event::DocType(_) => return Err(refuse("document types are not accepted")),
@@ -126,7 +162,7 @@ impl Tree {
         }
         match self.open.last_mut() {
             Some(element) => element.text.push_str(text),
-            None if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() => {}
+            None if text.chars().all(is_space) => {}
             None => return Err(refuse("text outside the root")),
         }
         Ok(())
@@ -186,13 +222,22 @@ fn element(resolver: &NamespaceResolver, start: &BytesStart<'_>) -> Result<Eleme
             let (namespace, name) = resolver.resolve_attribute(attribute.key);
             (bound(namespace)?, name.into_inner().to_owned())
         };
-        let value = quick_xml::escape::unescape(&attribute.value).map_err(|_| refuse("an unknown reference in an attribute"))?;
-        if namespace == XSI && name == "nil" {
-            element.nil = matches!(value.trim(), "true" | "1");
+        if attribute.value.contains('<') {
+            return Err(refuse("`<` stands in an attribute"));
         }
-        if namespace == XSI && name == "type" {
-            let (namespace, name) = resolver.resolve_element(QName(value.trim()));
-            element.xsi_type = Some((bound(namespace)?, name.into_inner().to_owned()));
+        let value = quick_xml::escape::unescape(&attribute.value).map_err(|_| refuse("an unknown reference in an attribute"))?;
+        if !value.chars().all(is_allowed) {
+            return Err(refuse("a character stands there that XML does not know"));
+        }
+        match (namespace.as_str(), name.as_str()) {
+            (XSI, "nil") => element.nil = Some(boolean(&value).ok_or_else(|| refuse("xsi:nil is neither true nor false"))?),
+            (XSI, "type") => {
+                let (namespace, name) = resolver.resolve_element(QName(value.trim_matches(is_space)));
+                element.xsi_type = Some((bound(namespace)?, name.into_inner().to_owned()));
+            }
+            (SOAP, "mustUnderstand") => element.must_understand = boolean(&value) != Some(false),
+            (XSI, "schemaLocation" | "noNamespaceSchemaLocation") | ("xmlns", _) => {}
+            _ => element.foreign = true,
         }
         let place = (namespace, name);
         if seen.contains(&place) {
@@ -201,4 +246,13 @@ fn element(resolver: &NamespaceResolver, start: &BytesStart<'_>) -> Result<Eleme
         seen.push(place);
     }
     Ok(element)
+}
+
+/// An `xsd:boolean`.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text.trim_matches(is_space) {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
 }

@@ -42,6 +42,20 @@ pub enum FaultKind {
     Unauthorized,
     /// 403: the allowance is used up.
     LimitExceeded,
+    /// 403: too many long calls at once.
+    ConcurrentLimit,
+    /// 401: the session may not use the REST API; a new login would not help.
+    NotForRest,
+    /// 503 that asks to come again after so many milliseconds, in whole seconds.
+    Busy(u64),
+    /// 420: no org is known at this host.
+    UnknownHost,
+    /// A good status with a page for people, as a network's sign-in page gives it.
+    CaptivePage,
+    /// 502 with nothing.
+    EmptyGateway,
+    /// 400: the place of a long query is lost.
+    LostLocator,
 }
 
 impl FaultKind {
@@ -94,6 +108,11 @@ impl FaultList {
 
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Calls that will still go wrong.
+    pub(super) fn open(&self) -> u32 {
+        self.0.iter().map(|fault| fault.times).sum()
     }
 
     /// The fault that this call meets, counted off.

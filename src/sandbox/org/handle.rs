@@ -128,6 +128,37 @@ impl OrgHandle {
         self.0.lock().of(object).filter(|record| record.deleted.is_none()).count()
     }
 
+    /// Adds a field to an object type, or replaces it.
+    pub fn set_field(&self, object: &str, field: super::schema::Field) {
+        let mut state = self.0.lock();
+        if let Some(kind) = state.schema.get_mut(object) {
+            kind.fields.retain(|known| known.name != field.name);
+            kind.fields.push(field);
+        }
+        state.schema_changed = state.now();
+    }
+
+    /// Removes a field, or hides it from everybody.
+    pub fn remove_field(&self, object: &str, name: &str) {
+        let mut state = self.0.lock();
+        if let Some(kind) = state.schema.get_mut(object) {
+            kind.fields.retain(|known| known.name != name);
+        }
+        state.schema_changed = state.now();
+    }
+
+    /// Forgets the places of all long queries.
+    pub fn lose_locators(&self) {
+        self.0.lock().cursors = super::query::Cursors::default();
+    }
+
+    /// Empties the recycle bin: what was deleted is in no query and no list any more.
+    pub fn empty_bin(&self) {
+        let mut state = self.0.lock();
+        state.records.retain(|_, record| record.deleted.is_none());
+        state.bin_emptied = Some(state.now());
+    }
+
     /// Sends saves of these objects to an address; replaces what was set for the object. Returns the action's id.
     pub fn set_outbound_message(&self, message: OutboundMessage) -> String {
         let mut state = self.0.lock();
@@ -143,6 +174,11 @@ impl OrgHandle {
         let action = state.ids.make("04k");
         state.outbound.define(action.clone(), message);
         action
+    }
+
+    /// Sends what waits for an object, and what comes, to another address.
+    pub fn readdress(&self, object: &str, url: &str) {
+        self.0.lock().outbound.readdress(object, url);
     }
 
     /// No more messages for an object; what waits is forgotten.

@@ -13,6 +13,7 @@ use super::{
     faults::{Fault, FaultKind},
     pages,
     rest::{self, Body, Call, Reply},
+    settings::LimitHeader,
     state::State,
     usage::{LoggedCall, kind_of},
 };
@@ -84,7 +85,30 @@ fn broken(state: &mut State, fault: FaultKind, token: &str) -> Option<HttpRespon
             Some(refusal(&ApiError::session()))
         }
         FaultKind::LimitExceeded => Some(refusal(&ApiError::allowance())),
-        _ => None,
+        FaultKind::ConcurrentLimit => Some(refusal(&ApiError::new(
+            403,
+            "REQUEST_LIMIT_EXCEEDED",
+            "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
+        ))),
+        FaultKind::NotForRest => {
+            Some(refusal(&ApiError::new(401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API")))
+        }
+        FaultKind::Busy(millis) => {
+            let mut response = refusal(&ApiError::new(503, "SERVER_UNAVAILABLE", "Server is too busy"));
+            response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, millis.div_ceil(1000).into());
+            Some(response)
+        }
+        FaultKind::UnknownHost => Some(builder(420).body("")),
+        FaultKind::CaptivePage => Some(
+            HttpResponse::Ok().content_type("text/html").body("<html><body><h1>Welcome to the guest network</h1></body></html>"),
+        ),
+        FaultKind::EmptyGateway => Some(HttpResponse::BadGateway().finish()),
+        FaultKind::LostLocator => Some(refusal(&ApiError::new(400, "INVALID_QUERY_LOCATOR", "invalid query locator"))),
+        FaultKind::LockRow
+        | FaultKind::Hang(_)
+        | FaultKind::HangAfterCommit(_)
+        | FaultKind::ResetAfterCommit
+        | FaultKind::ResetBefore => None,
     }
 }
 
@@ -156,8 +180,14 @@ fn counted(state: &mut State, kind: &str, request: &HttpRequest, body: &[u8], us
         Ok(reply) => shown(reply),
         Err(error) => refusal(&error),
     };
-    let usage = format!("api-usage={}/{max}", state.usage.used(now));
-    if let Ok(value) = usage.parse() {
+    let usage = match state.settings.limit_header {
+        LimitHeader::Org => Some(format!("api-usage={}/{max}", state.usage.used(now))),
+        LimitHeader::AppAndOrg => {
+            Some(format!("per-app-api-usage=17/250(appName=sync); api-usage={}/{max}", state.usage.used(now)))
+        }
+        LimitHeader::Absent => None,
+    };
+    if let Some(value) = usage.and_then(|usage| usage.parse().ok()) {
         response.headers_mut().insert(actix_web::http::header::HeaderName::from_static("sforce-limit-info"), value);
     }
     response

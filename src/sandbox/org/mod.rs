@@ -25,6 +25,7 @@ mod rest;
 mod save;
 mod schema;
 mod settings;
+mod setup;
 mod soql;
 mod state;
 mod usage;
@@ -48,7 +49,7 @@ pub use handle::OrgHandle;
 pub use ids::to_18;
 pub use outbound::{Delivery, OutboundMessage};
 pub use schema::{Choice, Field, Kind, ObjectType};
-pub use settings::{Automation, OrgSettings, OutboundSettings};
+pub use settings::{Automation, DeletedForm, LimitHeader, OrgSettings, OutboundSettings};
 pub use usage::LoggedCall;
 
 use super::wire::Caller;
@@ -106,6 +107,11 @@ impl Org {
     /// Starts an org. Fails where the address is taken or an outgoing client cannot be made.
     pub async fn start(settings: OrgSettings, clock: Arc<dyn Clock>) -> std::io::Result<Running> {
         let wanted = settings.addr;
+        let key = settings.jwt_public_key.as_deref().map(|key| jsonwebtoken::DecodingKey::from_rsa_pem(key.as_bytes()));
+        if let Some(Err(error)) = key {
+            let why = format!("the key for JWT logins is no RSA certificate or public key in PEM: {error}");
+            return Err(std::io::Error::other(why));
+        }
         let caller = Caller::new()?;
         let state = state::State::new(settings, clock.clone());
         let shared = Arc::new(Shared { state: Mutex::new(state), clock, wake: Notify::new() });
@@ -116,6 +122,7 @@ impl Org {
                 .app_data(web::PayloadConfig::new(http::LARGEST_BODY))
                 .wrap(Compress::default())
                 .configure(pages::routes)
+                .configure(setup::routes)
                 .default_service(web::route().to(http::any))
         })
         .workers(2)
@@ -134,16 +141,11 @@ impl Org {
     }
 }
 
-/// Runs an org until the lifecycle stops, and prints where it is and how to sign in.
+/// Runs an org until the lifecycle stops, and prints where it is and what to configure.
 pub async fn run_org(settings: OrgSettings, clock: Arc<dyn Clock>, lifecycle: &Lifecycle) -> std::io::Result<()> {
-    let lines = format!(
-        "client_id      {}\nclient_secret  {}\nusername       {}",
-        settings.client_id,
-        settings.client_secret.expose(),
-        settings.integration_username
-    );
+    let known = settings.clone();
     let running = Org::start(settings, clock).await?;
-    println!("Sandbox org at {}\nCases for its agent: {}/\n{lines}", running.url, running.url);
+    println!("{}", setup::instructions(&running.url, &known));
     lifecycle.stopping().await;
     running.stop().await;
     Ok(())

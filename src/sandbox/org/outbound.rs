@@ -3,15 +3,15 @@
 //! A notification holds an id and points at a record; its values are read when it is sent. Each is retried by itself,
 //! so they overtake each other. What waits together and goes to one address shares a POST, at most 100.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use quick_xml::{NsReader, events::Event, name::ResolveResult};
 use serde_json::Value;
 
 use super::{
     schema::Kind,
-    settings::OutboundSettings,
-    state::{Record, State},
+    settings::{DeletedForm, OutboundSettings},
+    state::{Record, State, masked},
 };
 use crate::{
     clock::{Clock, Time},
@@ -108,6 +108,12 @@ impl Outbound {
     /// Where saves of an object are told.
     pub(super) fn address(&self, object: &str) -> Option<&str> {
         self.definitions.values().find(|known| known.object == object).map(|known| known.url.as_str())
+    }
+
+    pub(super) fn readdress(&mut self, object: &str, url: &str) {
+        for known in self.definitions.values_mut().filter(|known| known.object == object) {
+            url.clone_into(&mut known.url);
+        }
     }
 
     pub(super) fn undefine(&mut self, object: &str) {
@@ -240,19 +246,29 @@ impl State {
         }
         for (id, record) in notifications {
             let _ = writeln!(xml, "   <Notification>\n    <Id>{id}</Id>");
-            let _ = writeln!(
-                xml,
-                "    <sObject xsi:type=\"sf:{0}\" xmlns:sf=\"urn:sobject.enterprise.soap.sforce.com\">",
-                definition.object
-            );
-            let _ = writeln!(xml, "     <sf:Id>{record}</sf:Id>");
-            if let Some(found) = self.records.get(record).filter(|found| found.deleted.is_none()) {
-                self.write_fields(&mut xml, definition, found);
+            let found = self.records.get(record).filter(|found| found.deleted.is_none());
+            match (found, self.settings.outbound.deleted_form) {
+                (None, DeletedForm::Missing) => {}
+                (None, DeletedForm::Nil) => xml.push_str("    <sObject xsi:nil=\"true\"/>\n"),
+                (found, _) => self.write_record(&mut xml, definition, record, found),
             }
-            xml.push_str("    </sObject>\n   </Notification>\n");
+            xml.push_str("   </Notification>\n");
         }
         xml.push_str("  </notifications>\n </soapenv:Body>\n</soapenv:Envelope>\n");
         xml
+    }
+
+    fn write_record(&self, xml: &mut String, definition: &OutboundMessage, id: &str, found: Option<&Arc<Record>>) {
+        let _ = writeln!(
+            xml,
+            "    <sObject xsi:type=\"sf:{0}\" xmlns:sf=\"urn:sobject.enterprise.soap.sforce.com\">",
+            definition.object
+        );
+        let _ = writeln!(xml, "     <sf:Id>{id}</sf:Id>");
+        if let Some(found) = found {
+            self.write_fields(xml, definition, found);
+        }
+        xml.push_str("    </sObject>\n");
     }
 
     /// The selected fields in the order of their names; null ones are left out, as in the real payload.
@@ -266,6 +282,7 @@ impl State {
             let text = match record.get(&field.name) {
                 Value::Null => continue,
                 Value::String(text) if field.kind == Kind::DateTime => text.replace("+0000", "Z"),
+                Value::String(text) if field.kind == Kind::Encrypted => escape(&masked(text)),
                 Value::String(text) => escape(text),
                 Value::Number(number) if field.kind == Kind::Number => java_double(number.as_f64().unwrap_or_default()),
                 Value::Number(number) => format!("{:.0}", number.as_f64().unwrap_or_default()),

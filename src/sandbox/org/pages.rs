@@ -1,11 +1,12 @@
-//! What a person sees: the agent's cases, the sign-in page of the authorization flow.
+//! What a person sees: the agent's cases, the sign-in page of the authorization flow. The administrator's page is in
+//! `setup`.
 //!
 //! Plain forms. The list reloads itself; the form pages do not, so nothing that is being typed is lost.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde_json::{Map, Value};
 
-use super::{OrgHandle, OutboundMessage, Shared, errors::ApiError, http, save::SaveOptions, state::State};
+use super::{Shared, errors::ApiError, http, save::SaveOptions, state::State};
 use crate::sandbox::{
     page::{area, escape, frame, input, same_site, select},
     wire::{pairs, pick},
@@ -15,21 +16,16 @@ use crate::sandbox::{
 const FIELDS: [&str; 6] = ["Subject", "Description", "Status", "Priority", "Origin", "Type"];
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/", web::get().to(list))
-        .route("/setup", web::get().to(setup))
-        .route("/cases/{id}", web::get().to(edit))
-        .service(
-            web::scope("/sandbox")
-                .route("/cases", web::post().to(create))
-                .route("/cases/{id}", web::post().to(update))
-                .route("/cases/{id}/delete", web::post().to(delete))
-                .route("/outbound-message", web::post().to(outbound_message))
-                .route("/faults", web::to(faults)),
-        );
+    config.route("/", web::get().to(list)).route("/cases/{id}", web::get().to(edit)).service(
+        web::scope("/sandbox")
+            .route("/cases", web::post().to(create))
+            .route("/cases/{id}", web::post().to(update))
+            .route("/cases/{id}/delete", web::post().to(delete))
+            .route("/faults", web::to(faults)),
+    );
 }
 
-fn html(page: String) -> HttpResponse {
+pub(super) fn html(page: String) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((
@@ -39,7 +35,7 @@ fn html(page: String) -> HttpResponse {
         .body(page)
 }
 
-fn see(place: &str) -> HttpResponse {
+pub(super) fn see(place: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish()
 }
 
@@ -78,23 +74,14 @@ async fn list(shared: web::Data<Shared>) -> HttpResponse {
     let note = if waiting == 0 {
         String::new()
     } else {
-        format!("<p class=\"note\">{waiting} outbound messages wait for delivery.</p>")
+        format!("<p class=\"note\">{waiting} outbound messages wait for delivery. <a href=\"/setup#deliveries\">Why?</a></p>")
     };
     let told = state.outbound.address("Case").map_or_else(
         || "<p class=\"note\">No outbound message is set up. <a href=\"/setup\">Set it up</a></p>".to_owned(),
         |url| format!("<p class=\"note\">Saved cases are told to {}. <a href=\"/setup\">Change</a></p>", escape(url)),
     );
-    let body = format!("<p><a href=\"/cases/new\">New case</a></p>{note}{table}{told}");
+    let body = format!("<p><a href=\"/cases/new\">New case</a> · <a href=\"/setup\">Setup</a></p>{note}{table}{told}");
     html(frame("Cases", "Sandbox org, as its agent Mira Olsen", true, &body))
-}
-
-async fn setup(shared: web::Data<Shared>) -> HttpResponse {
-    let url = shared.lock().outbound.address("Case").unwrap_or_default().to_owned();
-    let body = format!(
-        "<p><a href=\"/\">All cases</a></p><form class=\"card\" method=\"post\" action=\"/sandbox/outbound-message\">{}<button>Save</button></form>",
-        input("Endpoint of the outbound message for cases", "url", &url)
-    );
-    html(frame("Outbound message", "Sandbox org", false, &body))
 }
 
 async fn edit(shared: web::Data<Shared>, id: web::Path<String>) -> HttpResponse {
@@ -141,21 +128,6 @@ fn form(state: &State, id: &str, problem: Option<&ApiError>) -> HttpResponse {
     );
     let title = case.map_or_else(|| "New case".to_owned(), |case| format!("Case {}", case.text("CaseNumber")));
     html(frame(&title, "Sandbox org, as its agent Mira Olsen", false, &body))
-}
-
-/// Where saved cases are told: `url` of the form, with all fields of the object (`object`, else Case).
-async fn outbound_message(shared: web::Data<Shared>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
-    if !same_site(&request) {
-        return HttpResponse::Forbidden().finish();
-    }
-    let form = pairs(&body);
-    let url = pick(&form, "url").unwrap_or_default().trim().to_owned();
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        return HttpResponse::BadRequest().body("`url` must begin with http:// or https://");
-    }
-    let object = pick(&form, "object").unwrap_or("Case").to_owned();
-    OrgHandle::new(shared.into_inner()).set_outbound_message(OutboundMessage { object, url, fields: Vec::new() });
-    see("/")
 }
 
 /// The known fields of a form, with line ends as the API has them.

@@ -320,6 +320,7 @@ impl State {
             if !value.is_empty() && !field.choices.iter().any(|choice| choice.value == value) {
                 let value = value.to_owned();
                 field.choices.push(super::schema::Choice { value, active: false, default: false, closed: false });
+                self.schema_changed = self.clock.now();
             }
         }
     }

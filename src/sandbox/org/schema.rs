@@ -13,6 +13,8 @@ pub enum Kind {
     Reference(Vec<String>),
     /// One line of text.
     Text,
+    /// Classic encrypted text: callers see only a mask and its last four signs, queries may not filter by it.
+    Encrypted,
     /// Text of many lines; not filterable in queries when longer than 255.
     TextArea,
     /// One of a list; others are accepted where the list is not restricted.
@@ -46,6 +48,7 @@ impl Kind {
             Self::Id => "id",
             Self::Reference(_) => "reference",
             Self::Text => "string",
+            Self::Encrypted => "encryptedstring",
             Self::TextArea => "textarea",
             Self::Picklist => "picklist",
             Self::MultiPicklist => "multipicklist",
@@ -124,6 +127,7 @@ impl Field {
         let length = match kind {
             Kind::Id | Kind::Reference(_) => 18,
             Kind::Text | Kind::Picklist => 255,
+            Kind::Encrypted => 175,
             Kind::MultiPicklist => 4099,
             Kind::TextArea => 32_000,
             Kind::Email => 80,
@@ -208,7 +212,7 @@ impl Field {
 
     /// Queries may have it in `WHERE`.
     pub(super) fn filterable(&self) -> bool {
-        self.kind != Kind::Base64 && !(self.kind == Kind::TextArea && self.length > 255)
+        !(matches!(self.kind, Kind::Base64 | Kind::Encrypted) || self.kind == Kind::TextArea && self.length > 255)
     }
 
     /// The name by which a query walks to the record that this points at: `OwnerId` → `Owner`, `Case__c` → `Case__r`.

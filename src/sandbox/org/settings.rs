@@ -46,6 +46,34 @@ pub struct OrgSettings {
     pub automation: Automation,
     /// How outbound messages behave.
     pub outbound: OutboundSettings,
+    /// What `Sforce-Limit-Info` tells.
+    pub limit_header: LimitHeader,
+    /// Most rows in a page of a query; a real org may give fewer than 2,000, as it likes.
+    pub page: usize,
+}
+
+/// What `Sforce-Limit-Info` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitHeader {
+    /// The org's calls.
+    #[default]
+    Org,
+    /// The app's quota first, then the org's calls.
+    AppAndOrg,
+    /// It is left out.
+    Absent,
+}
+
+/// What is sent for a record that was deleted before its message left; which of them a real org sends is not published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletedForm {
+    /// A record with nothing but its id.
+    #[default]
+    OnlyId,
+    /// A record that is nil.
+    Nil,
+    /// No record.
+    Missing,
 }
 
 /// What the org does by itself on a save.
@@ -74,11 +102,20 @@ pub struct OutboundSettings {
     pub jitter: f64,
     /// Messages older than 24 hours stay listed as dead letters.
     pub dead_letters: bool,
+    /// What is sent for a deleted record.
+    pub deleted_form: DeletedForm,
 }
 
 impl Default for OutboundSettings {
     fn default() -> Self {
-        Self { haste: 1.0, timeout: Duration::from_secs(60), duplicates: 0.0, jitter: 0.2, dead_letters: false }
+        Self {
+            haste: 1.0,
+            timeout: Duration::from_secs(60),
+            duplicates: 0.0,
+            jitter: 0.2,
+            dead_letters: false,
+            deleted_form: DeletedForm::default(),
+        }
     }
 }
 
@@ -104,6 +141,8 @@ impl Default for OrgSettings {
             custom_fields: Vec::new(),
             automation: Automation::default(),
             outbound: OutboundSettings::default(),
+            limit_header: LimitHeader::default(),
+            page: 2000,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     objects,
     outbound::Outbound,
     query::Cursors,
-    schema::ObjectType,
+    schema::{Field, Kind, ObjectType},
     settings::OrgSettings,
     usage::Usage,
 };
@@ -80,6 +80,10 @@ pub(super) struct State {
     pub(super) faults: FaultList,
     pub(super) outbound: Outbound,
     pub(super) cursors: Cursors,
+    /// When the recycle bin was emptied.
+    pub(super) bin_emptied: Option<Time>,
+    /// When an object type last changed.
+    pub(super) schema_changed: Time,
     /// Saves of the running call that a fault refuses with a lock.
     pub(super) lock_next: bool,
     /// Records in an approval.
@@ -116,7 +120,10 @@ impl State {
             cursors: Cursors::default(),
             lock_next: false,
             locked: BTreeSet::new(),
+            schema_changed: Time(0),
+            bin_emptied: None,
         };
+        state.schema_changed = state.now();
         state.furnish();
         state
     }
@@ -284,11 +291,25 @@ impl State {
         let Some(object) = self.schema.get(&record.object) else { return out };
         for field in &object.fields {
             if names.is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(&field.name))) {
-                out.insert(field.name.clone(), record.get(&field.name).clone());
+                out.insert(field.name.clone(), seen(field, record.get(&field.name)));
             }
         }
         out
     }
+}
+
+/// A value as nobody without *View Encrypted Data* is kept from seeing it.
+pub(super) fn seen(field: &Field, value: &Value) -> Value {
+    match (&field.kind, value) {
+        (Kind::Encrypted, Value::String(text)) => json!(masked(text)),
+        _ => value.clone(),
+    }
+}
+
+/// All but the last four signs hidden.
+pub(super) fn masked(text: &str) -> String {
+    let hidden = text.chars().count().saturating_sub(4);
+    text.chars().enumerate().map(|(at, letter)| if at < hidden { '*' } else { letter }).collect()
 }
 
 /// What stands before each record.

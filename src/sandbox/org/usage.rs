@@ -62,6 +62,14 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// As [`Self::used`], for a look that forgets nothing.
+    pub(super) fn used_at(&self, now: Time) -> u64 {
+        let begin = now.minus(Duration::from_secs(24 * 3600));
+        self.others + u64::try_from(self.recent.iter().filter(|at| **at > begin).count()).unwrap_or(u64::MAX)
+    }
+}
+
 /// The kind under which a request is counted.
 pub(super) fn kind_of(method: &str, path: &str) -> &'static str {
     let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');

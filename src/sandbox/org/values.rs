@@ -58,7 +58,7 @@ pub(super) fn check_value(field: &Field, value: &Value) -> Result<Value, ApiErro
             measured(field, text)
         }
         Kind::Base64 => text(field, value).map(|text| json!(text)),
-        Kind::Text | Kind::TextArea | Kind::Phone | Kind::Url => measured(field, text(field, value)?),
+        Kind::Text | Kind::Encrypted | Kind::TextArea | Kind::Phone | Kind::Url => measured(field, text(field, value)?),
     }
 }
 

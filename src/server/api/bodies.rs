@@ -365,7 +365,7 @@ impl TrackerBody {
             webhook_url: node.hooks.contains_key(name).then(|| url(&format!("/hooks/{name}"))),
             api_calls: facts.api_calls,
             login_expires_at: facts.login_expires_at,
-            last_notice_at: state.last_notice_at,
+            last_notice_at: state.last_notice_at.max(node.doors.last_notice(name)),
         }))
     }
 }

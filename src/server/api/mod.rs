@@ -1,11 +1,12 @@
 //! REST v1. One file per resource; handlers extract, authorise, act, answer.
 //!
 //! To add an operation: a handler with its `utoipa::path`, a line in [`routes`] and one in [`Doc`] (a test holds the two
-//! together), and the OpenAPI snapshot. Names are those of the design; errors are [`Problem`](super::kit::Problem)s.
+//! together), an example of a new body in [`description`], and the OpenAPI snapshot. Names are those of the design; errors are [`Problem`](super::kit::Problem)s.
 
 pub mod bodies;
 mod common;
 mod connections;
+mod description;
 mod errors;
 mod invitations;
 mod node;
@@ -16,22 +17,20 @@ mod triggers;
 mod twins;
 
 use actix_web::{HttpResponse, middleware::from_fn, web};
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
-};
+use utoipa::OpenApi;
 
-use super::kit::{ProblemBody, auth, idempotency};
+use super::kit::{ProblemBody, auth, idempotency, whole};
 
 /// Where the API is mounted.
 pub const BASE: &str = "/api/v1";
 
-/// The API's description.
+/// The API's operations and bodies; [`description`] adds what they share.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Wicketgate", description = "Keeps records in step between two trackers."),
     servers((url = "/api/v1")),
     paths(
+        described,
         invitations::check_destination,
         connections::create, connections::list, connections::get, connections::patch, connections::delete,
         connections::activate, connections::deactivate, connections::confirm,
@@ -47,34 +46,29 @@ pub const BASE: &str = "/api/v1";
         stream::stream,
     ),
     components(schemas(ProblemBody)),
-    modifiers(&Finish)
 )]
 #[derive(Debug)]
-pub struct Doc;
-
-/// What all operations share: the bearer token and the problem document.
-#[derive(Debug)]
-struct Finish;
-
-impl Modify for Finish {
-    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let components = api.components.get_or_insert_with(Default::default);
-        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        api.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("token", [])]);
-    }
-}
+struct Doc;
 
 /// The OpenAPI document as JSON.
 pub fn document() -> String {
-    Doc::openapi().to_pretty_json().expect("the document is plain JSON")
+    let whole = description::dress(serde_json::to_value(Doc::openapi()).expect("the document is plain JSON"));
+    format!("{whole:#}")
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "node", operation_id = "openapi", security(()),
+    responses((status = 200, description = "The OpenAPI document", content_type = "application/json", body = Object)))]
+async fn described() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document())
 }
 
 /// Mounts the API.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let described = || async { HttpResponse::Ok().content_type("application/json").body(document()) };
     config.service(web::resource("/api/v1/openapi.json").route(web::get().to(described))).service(
         web::scope(BASE)
             .wrap(from_fn(idempotency::repeat))
+            .wrap(from_fn(whole::whole))
             .wrap(from_fn(auth::authenticate))
             .configure(joining)
             .configure(syncing)

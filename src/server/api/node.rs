@@ -27,7 +27,7 @@ pub struct ConnectionCounts {
 
 /// How the node does.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Status)]
+#[schema(as = NodeStatus)]
 pub struct StatusBody {
     /// Shown to partners.
     pub name: String,
@@ -195,7 +195,7 @@ pub async fn queue(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse
 }
 
 /// The rules of a connection.
-#[utoipa::path(get, path = "/connections/{id}/rules", tag = "rules", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/connections/{id}/rules", tag = "rules", operation_id = "get", params(("id" = String, Path)),
     responses((status = 200, body = RulesBody)))]
 pub async fn rules(node: web::Data<Node>, caller: Caller, id: web::Path<ConnectionId>) -> Result<HttpResponse, Problem> {
     caller.require(Scope::Read)?;

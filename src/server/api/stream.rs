@@ -1,18 +1,23 @@
 //! `GET /stream`: what changes, as it changes (server-sent events).
 //!
-//! The store tells which object changed, after the commit; the object is read here, as the caller may see it. A slow
-//! reader that missed something is cut off: it comes back and reads the lists anew, and nothing is silently skipped.
+//! The store tells which object changed, after the commit; the object is read here, as the caller may see it. An object
+//! that changed again before it was shown is shown once. A slow reader that missed something is cut off: it comes back
+//! and reads the lists anew, and nothing is silently skipped.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::TryRecvError};
 
 use super::bodies::{ConnectionBody, TrackerBody, TwinBody};
 use crate::{
+    clock::Time,
     domain::{ids::ErrorId, token::Scope},
     server::kit::{Caller, Node, Problem},
     store::Notice,
@@ -22,11 +27,18 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// So many errors that were shown are remembered, so that their end is told to a bound token too.
 const REMEMBERED: usize = 1_000;
+/// So many objects may wait to be shown to one reader.
+const MOST: usize = 20_000;
 
 struct Listening {
     node: web::Data<Node>,
     caller: Caller,
     notices: broadcast::Receiver<Notice>,
+    /// What has changed and was not shown yet, each once.
+    waiting: VecDeque<Notice>,
+    among: HashSet<Notice>,
+    /// When the token was last seen to be good.
+    checked_at: Time,
     shown: VecDeque<ErrorId>,
     greeted: bool,
 }
@@ -37,8 +49,17 @@ struct Listening {
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub async fn stream(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.require(Scope::Read)?;
-    let notices = node.store.wakes().listen();
-    let listening = Listening { node, caller, notices, shown: VecDeque::new(), greeted: false };
+    let (notices, checked_at) = (node.store.wakes().listen(), node.now());
+    let listening = Listening {
+        node,
+        caller,
+        notices,
+        waiting: VecDeque::new(),
+        among: HashSet::new(),
+        checked_at,
+        shown: VecDeque::new(),
+        greeted: false,
+    };
     let events = futures_util::stream::unfold(listening, |mut listening| async move {
         let chunk = listening.next().await?;
         Some((Ok::<Bytes, std::convert::Infallible>(chunk), listening))
@@ -53,18 +74,33 @@ impl Listening {
             return Some(Bytes::from_static(b": listening\n\n"));
         }
         loop {
-            let clock = self.node.clock.clone();
-            let notice = tokio::select! {
-                biased;
-                () = self.node.lifecycle.stopping() => return None,
-                notice = self.notices.recv() => notice.ok()?,
-                () = clock.sleep(HEARTBEAT) => {
-                    if !self.is_still_known().await {
-                        return None;
-                    }
-                    return Some(Bytes::from_static(b": still here\n\n"));
+            if self.node.lifecycle.is_stopping() || !self.gather() {
+                return None;
+            }
+            // However much there is to hear: a token that has ended hears no more.
+            if self.node.now().since(self.checked_at) >= HEARTBEAT {
+                if !self.is_still_known().await {
+                    return None;
                 }
+                self.checked_at = self.node.now();
+            }
+            let clock = self.node.clock.clone();
+            let Some(notice) = self.waiting.pop_front() else {
+                tokio::select! {
+                    biased;
+                    () = self.node.lifecycle.stopping() => return None,
+                    notice = self.notices.recv() => self.waits(notice.ok()?),
+                    () = clock.sleep(HEARTBEAT) => return Some(Bytes::from_static(b": still here\n\n")),
+                }
+                continue;
             };
+            self.among.remove(&notice);
+            if notice == Notice::Tokens {
+                if !self.is_still_known().await {
+                    return None;
+                }
+                continue;
+            }
             match self.event(notice).await {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => {}
@@ -73,6 +109,23 @@ impl Listening {
                     return None;
                 }
             }
+        }
+    }
+
+    /// Takes in what has been told meanwhile. `false`: something was missed.
+    fn gather(&mut self) -> bool {
+        loop {
+            match self.notices.try_recv() {
+                Ok(notice) => self.waits(notice),
+                Err(TryRecvError::Empty) => return self.waiting.len() <= MOST,
+                Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => return false,
+            }
+        }
+    }
+
+    fn waits(&mut self, notice: Notice) {
+        if self.among.insert(notice.clone()) {
+            self.waiting.push_back(notice);
         }
     }
 
@@ -111,6 +164,7 @@ impl Listening {
                 });
                 Ok(read.await?.map(|body| event("twin", &body)))
             }
+            Notice::Tokens => Ok(None),
             Notice::Error(id) => self.error(id).await,
             Notice::Tracker(_) if caller.is_bound() => Ok(None),
             Notice::Tracker(name) => {

@@ -16,8 +16,8 @@ use crate::{
         ids::{ConnectionId, TokenId},
         token::{Scope, Token},
     },
-    server::kit::{Body, Caller, Node, Problem, auth, query},
-    store::rows::AuditLine,
+    server::kit::{Body, Caller, Code, Node, Problem, auth, query},
+    store::{Notice, rows::AuditLine},
 };
 
 /// Most connections of one token.
@@ -119,18 +119,34 @@ async fn check_connections(node: &Node, connections: Option<&[ConnectionId]>) ->
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(("id" = String, Path)), responses((status = 204)))]
 pub async fn delete(node: web::Data<Node>, caller: Caller, id: web::Path<TokenId>) -> Result<HttpResponse, Problem> {
     caller.require_node(Scope::Admin)?;
-    let id = id.into_inner();
-    let line = caller.audit(node.now(), "token.delete", id.to_string(), "");
-    let write = node.store.write("api.token.delete", move |tx| {
-        Box::pin(async move {
-            let was = tx.delete_token(id).await?;
-            if was {
-                tx.add_audit(&line).await?;
-            }
-            Ok(was)
+    let (id, now, configured) = (id.into_inner(), node.now(), node.admin_token.is_some());
+    let deleted = node
+        .store
+        .write("api.token.delete", move |tx| {
+            Box::pin(async move {
+                let all = tx.tokens().await?;
+                let Some(token) = all.iter().find(|token| token.id == id) else { return Ok(Err(Problem::not_found("token"))) };
+                if !configured && governs(token, now) && !all.iter().any(|other| other.id != id && governs(other, now)) {
+                    return Ok(Err(last_one()));
+                }
+                tx.delete_token(id).await?;
+                tx.tell(Notice::Tokens);
+                tx.add_audit(&caller.audit(now, "token.delete", id.to_string(), token.name.clone())).await?;
+                Ok(Ok(()))
+            })
         })
-    });
-    if write.await? { Ok(HttpResponse::NoContent().finish()) } else { Err(Problem::not_found("token")) }
+        .await?;
+    deleted.map(|()| HttpResponse::NoContent().finish())
+}
+
+/// Whether the token can make others, now and as long as nobody deletes it.
+fn governs(token: &Token, now: Time) -> bool {
+    token.scopes.contains(&Scope::Admin) && token.connections.is_none() && token.expires_at.is_none_or(|at| at > now)
+}
+
+fn last_one() -> Problem {
+    let detail = "This is the last token with the scope `admin`: without it nobody could make another. Make its successor first, or set `[api] admin_token`.";
+    Problem::new(Code::State, detail)
 }
 
 /// Who did what, newest first.

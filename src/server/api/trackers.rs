@@ -154,9 +154,28 @@ pub async fn get(node: web::Data<Node>, caller: Caller, name: web::Path<String>)
     responses((status = 200, body = CheckBody)))]
 pub async fn check(node: web::Data<Node>, caller: Caller, name: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Scope::Operate)?;
-    let steps = require_tracker(&node, &caller, &name).await?.check().await;
+    let mut steps = require_tracker(&node, &caller, &name).await?.check().await;
+    if node.doors.token(&name).is_some() {
+        steps.push(last_message(&node, &name).await?);
+    }
     let ok = steps.iter().all(|step| step.status != CheckStatus::Failed);
     Ok(HttpResponse::Ok().json(CheckBody { ok, steps }))
+}
+
+/// When the tracker's system last told us something. Nobody is asked to save a record here: a program may be calling; the
+/// command does that on a terminal.
+async fn last_message(node: &Node, name: &str) -> Result<CheckStep, Problem> {
+    let tracker = name.to_owned();
+    let state = node.store.read("api.last_message", move |tx| Box::pin(async move { tx.tracker_state(&tracker).await })).await?;
+    let (status, detail, advice) = match state.last_notice_at.max(node.doors.last_notice(name)) {
+        Some(at) => (CheckStatus::Ok, format!("The last one came at {at}."), ""),
+        None => (
+            CheckStatus::Skipped,
+            "None has come yet.".to_owned(),
+            "Register the address that the tracker's page shows, then have a person (not our own user) save a record.",
+        ),
+    };
+    Ok(CheckStep { name: "last message".to_owned(), status, detail, advice: advice.to_owned(), took_ms: 0 })
 }
 
 /// Draws a new token for the tracker's door. The old one lives on for a day unless told otherwise.

@@ -140,19 +140,21 @@ pub(super) async fn body_of(node: &Node, twin: Twin) -> Result<TwinBody, Problem
     Ok(node.store.read("api.twin.body", move |tx| Box::pin(TwinBody::load(tx, twin))).await?)
 }
 
-/// Lists twins, newest change first.
+/// Lists twins, youngest first.
 #[utoipa::path(get, path = "/twins", tag = "twins", params(TwinsQuery), responses((status = 200, body = List<TwinBody>)))]
 pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<TwinsQuery>) -> Result<HttpResponse, Problem> {
     caller.require(Scope::Read)?;
     let asked = asked.into_inner();
     let page = query::page(asked.limit.as_deref(), asked.cursor.as_deref())?;
+    let keys =
+        asked.key.map_or_else(Vec::new, |typed| keys(&node, asked.tracker.as_deref(), asked.entity_type.as_deref(), &typed));
     let filter = TwinFilter {
         connection_id: query::part("connection_id", asked.connection_id.as_deref(), "the id of a connection")?,
         connections: caller.only(),
         status: query::part("status", asked.status.as_deref(), "one of waiting, in_sync, parked, stopped")?,
         tracker: asked.tracker,
         entity_type: asked.entity_type,
-        key: asked.key,
+        keys,
     };
     let part = node
         .store
@@ -168,6 +170,17 @@ pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Twins
         })
         .await?;
     Ok(HttpResponse::Ok().json(part))
+}
+
+/// The key as it was typed (the other side's need no form), and as each tracker that may be meant completes it.
+fn keys(node: &Node, tracker: Option<&str>, entity_type: Option<&str>, typed: &str) -> Vec<String> {
+    let typed = typed.trim();
+    let mut keys = vec![typed.to_owned()];
+    for (_, one) in node.trackers.iter().filter(|(name, _)| tracker.is_none_or(|asked| asked == name.as_str())) {
+        let completed = one.key(entity_type.unwrap_or_else(|| one.default_entity_type()), typed);
+        keys.extend(completed.ok().filter(|key| key != typed));
+    }
+    keys
 }
 
 /// Shows one twin with what crossed last.

@@ -11,19 +11,23 @@ mod outbound;
 mod sign_in;
 mod webhook;
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
 use super::kit::{Code, Node, Problem, address, door::Trouble, limiter::Door};
 use crate::telemetry::Counter;
 
-/// Largest outbound message or webhook.
-pub const LIMIT: usize = 2_000_000;
+/// Largest webhook.
+const LIMIT: usize = 2_000_000;
 
 /// Mounts the doors of one worker.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::Data::new(intake::Intake::default()))
-        .service(web::resource("/salesforce/{tracker}/outbound-messages/{token}").route(web::post().to(outbound::take)))
+        .service(
+            web::resource("/salesforce/{tracker}/outbound-messages/{token}")
+                .route(web::post().to(outbound::take))
+                .route(web::get().to(outbound::show)),
+        )
         .service(web::resource("/salesforce/{tracker}/oauth/callback").route(web::get().to(sign_in::finish)))
         .service(web::resource("/hooks/{tracker}/{token}").route(web::post().to(webhook::take)));
 }
@@ -33,10 +37,8 @@ async fn check_token(node: &Node, request: &HttpRequest, tracker: &str, token: &
     if node.doors.opens(tracker, token) {
         return Ok(());
     }
+    let refused = guess(node, request);
     let from = address::of_request(request, &node.trusted_proxies);
-    node.metrics.add(Counter::HooksRefused, 1);
-    let wrong = Problem::new(Code::WrongDoorToken, "The token in this address is wrong or was rotated; nothing was taken in.");
-    let refused = node.limiter.failed(Door::Hooks, from, wrong);
     node.doors
         .report(
             &node.store,
@@ -46,4 +48,29 @@ async fn check_token(node: &Node, request: &HttpRequest, tracker: &str, token: &
         )
         .await;
     Err(refused)
+}
+
+/// The refusal of a token that opens nothing, counted against its address.
+fn guess(node: &Node, request: &HttpRequest) -> Problem {
+    let from = address::of_request(request, &node.trusted_proxies);
+    node.metrics.add(Counter::HooksRefused, 1);
+    let wrong = Problem::new(Code::WrongDoorToken, "The token in this address is wrong or was rotated; nothing was taken in.");
+    node.limiter.failed(Door::Hooks, from, wrong)
+}
+
+/// A page of one paragraph, for a person whose browser came to a door.
+fn page(status: u16, title: &str, text: &str) -> HttpResponse {
+    let body = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{0}</title><h1>{0}</h1><p>{1}</p></html>",
+        escape(title),
+        escape(text)
+    );
+    HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::OK))
+        .content_type("text/html; charset=utf-8")
+        .body(body)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,9 +1,12 @@
 //! The browser that comes back from a tracker's sign-in page.
+//!
+//! Nothing that stands in the address is shown or believed before its `state` is known: anybody can make a link to here.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use url::Url;
 
+use super::page;
 use crate::server::kit::{Code, Node, Problem, address, limiter::Door};
 
 /// What the tracker's page appends; others are its own business.
@@ -27,19 +30,19 @@ pub(super) async fn finish(
 ) -> Result<HttpResponse, Problem> {
     let Some(sign_in) = node.sign_ins.get(tracker.as_str()) else { return Err(Problem::not_found("sign-in")) };
     let came = came.into_inner();
-    if let Some(error) = came.error {
-        let words = came.error_description.unwrap_or(error);
-        return Ok(page(400, "Not signed in", &format!("The tracker answered: {}", cut(&words))));
-    }
-    let (Some(state), Some(code)) = (came.state, came.code) else {
-        return Ok(page(400, "Not signed in", "The address lacks its state or code. Begin again from the tracker's page."));
-    };
-    if state.len() > LONGEST || code.len() > LONGEST {
+    let parts = [&came.state, &came.code, &came.error, &came.error_description];
+    if parts.into_iter().flatten().any(|part| part.len() > LONGEST) {
         return Ok(page(400, "Not signed in", "The address is too long."));
     }
-    let redirect = redirect(&node, &tracker)?;
-    match sign_in.finish(&redirect, &state, &code).await {
-        Ok(()) => Ok(page(200, "Signed in", "You can close this window.")),
+    let came_back = match came {
+        Came { state: Some(state), error: Some(error), error_description, .. } => {
+            Err(sign_in.refused(&state, &error, error_description.as_deref().unwrap_or_default()).await)
+        }
+        Came { state: Some(state), code: Some(code), .. } => sign_in.finish(&redirect(&node, &tracker)?, &state, &code).await,
+        _ => return Ok(page(400, "Not signed in", "The address lacks its state or code. Begin again from the tracker's page.")),
+    };
+    match came_back {
+        Ok(()) => Ok(page(200, "Signed in", "The node has its access now. You can close this window.")),
         Err(error) => {
             let from = address::of_request(&request, &node.trusted_proxies);
             let problem = node.limiter.failed(Door::Codes, from, Problem::new(Code::TrackerRefused, String::new()));
@@ -59,18 +62,4 @@ fn redirect(node: &Node, tracker: &str) -> Result<Url, Problem> {
 
 fn cut(text: &str) -> String {
     text.chars().take(500).collect()
-}
-
-fn page(status: u16, title: &str, text: &str) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::OK);
-    let body = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{0}</title><h1>{0}</h1><p>{1}</p></html>",
-        escape(title),
-        escape(text)
-    );
-    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(body)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

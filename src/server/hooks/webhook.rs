@@ -7,6 +7,7 @@ use crate::{
     server::kit::{
         Code, Node, Problem, body,
         door::{HookHeaders, HookRefusal, Trouble},
+        shell,
     },
     telemetry::Counter,
 };
@@ -26,10 +27,12 @@ pub(super) async fn take(
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let headers =
         HookHeaders { id: header("webhook-id"), timestamp: header("webhook-timestamp"), signature: header("webhook-signature") };
-    let change = match door.accept(&headers, &bytes) {
+    let mut change = match door.accept(&headers, &bytes) {
         Ok(change) => change,
         Err(refusal) => return Err(refuse(&node, &tracker, refusal).await),
     };
+    // The sender was told this id with the answer; it follows the change through both nodes.
+    change.correlation = shell::correlation(&request, &node);
     intake.add(&node.store, vec![change]).await?;
     node.metrics.add(Counter::WebhookChanges, 1);
     node.doors.good(&node.store, &tracker).await;

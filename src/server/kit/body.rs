@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, error::PayloadError};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, error::PayloadError, http::header};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
@@ -48,10 +48,26 @@ impl FromRequest for Body {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
-    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let foreign = foreign_type(request);
         let mut payload = payload.take();
-        Box::pin(async move { Ok(Self(read(&mut payload, API_LIMIT).await)) })
+        Box::pin(async move {
+            Ok(Self(match (read(&mut payload, API_LIMIT).await, foreign) {
+                (Ok(bytes), Some(problem)) if !bytes.is_empty() => Err(problem),
+                (read, _) => read,
+            }))
+        })
     }
+}
+
+/// A body that says it is something else than JSON is not guessed at. One that says nothing is JSON, and so is what
+/// `curl -d` calls a form unless it is told: the reader will see.
+fn foreign_type(request: &HttpRequest) -> Option<Problem> {
+    let told = request.headers().get(header::CONTENT_TYPE)?;
+    let essence = told.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let json = essence.is_empty() || essence.ends_with("/json") || essence.ends_with("+json");
+    (!json && essence != "application/x-www-form-urlencoded")
+        .then(|| Problem::new(Code::UnsupportedMediaType, "Send JSON, with `Content-Type: application/json`."))
 }
 
 impl Body {
@@ -150,6 +166,17 @@ mod tests {
         let send = |size: usize| test::TestRequest::post().uri("/").set_payload(format!("{{\"name\":\"{}\"}}", "x".repeat(size)));
         assert_eq!(test::call_service(&app, send(10).to_request()).await.status(), 200);
         assert_eq!(test::call_service(&app, send(API_LIMIT).to_request()).await.status(), 413);
+        for (told, status) in [
+            ("application/json; charset=utf-8", 200),
+            ("application/merge-patch+json", 200),
+            ("application/x-www-form-urlencoded", 200),
+            ("text/plain", 415),
+            ("application/xml", 415),
+            ("multipart/form-data; boundary=x", 415),
+        ] {
+            let request = send(10).insert_header(("content-type", told)).to_request();
+            assert_eq!(test::call_service(&app, request).await.status(), status, "{told}");
+        }
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use url::Url;
 
+pub use super::trouble::Trouble;
 use crate::{
     clock::{Clock, Time},
     domain::{
@@ -48,6 +49,8 @@ pub enum DoorRefusal {
     },
     /// It is no outbound message.
     Malformed(String),
+    /// This tracker cannot judge messages yet; the sender repeats.
+    NotReady(String),
 }
 
 /// Reads outbound messages of one tracker.
@@ -91,83 +94,25 @@ pub trait SignIn: Send + Sync {
     async fn begin(&self, redirect: &Url) -> Result<Url, TrackerError>;
     /// The person came back: `state` must be one that [`Self::begin`] drew.
     async fn finish(&self, redirect: &Url, state: &str, code: &str) -> Result<(), TrackerError>;
+    /// The person came back with a refusal; what it means. The state is used up.
+    async fn refused(&self, state: &str, error: &str, description: &str) -> TrackerError;
 }
 
 /// How long a rotated token lives on.
 const OLD_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// At most one row per cause in this time.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(60);
+/// The hour of the last message is written down at most this often; in between it is known in memory.
+const NOTICE_PAUSE: Duration = Duration::from_secs(60);
+/// Longest detail of a row.
+const MOST_DETAIL: usize = 2_000;
+/// Longest list of notifications in one row.
+const MOST_LINES: usize = 20_000;
 
 #[derive(Clone, Debug)]
 struct Token {
     current: Secret,
     old: Option<(Secret, Time)>,
-}
-
-/// What is wrong at a door: one error row each per tracker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trouble {
-    /// Somebody knocks with a wrong token.
-    WrongToken,
-    /// A message of another org.
-    WrongOrg,
-    /// A message that cannot be read.
-    Malformed,
-    /// A notification among others that cannot be read.
-    BrokenNotification,
-    /// A webhook whose signature is wrong or old.
-    WrongSignature,
-}
-
-impl Trouble {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::WrongToken, Self::WrongOrg, Self::Malformed, Self::BrokenNotification, Self::WrongSignature];
-
-    /// `code` of its error row.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::WrongToken => "door_wrong_token",
-            Self::WrongOrg => "door_wrong_org",
-            Self::Malformed => "door_malformed",
-            Self::BrokenNotification => "door_broken_notification",
-            Self::WrongSignature => "door_wrong_signature",
-        }
-    }
-
-    /// Ends by itself with the next good message. A wrong token may be a stranger's, and a notification that was left
-    /// aside stays left aside: those wait for a person.
-    const fn heals(self) -> bool {
-        matches!(self, Self::WrongOrg | Self::Malformed | Self::WrongSignature)
-    }
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::WrongToken => "Messages come with a wrong token in their address",
-            Self::WrongOrg => "Messages come from another Salesforce org",
-            Self::Malformed => "Messages come that cannot be read",
-            Self::BrokenNotification => "A notification in an outbound message made no sense and was left aside",
-            Self::WrongSignature => "Webhooks come with a wrong or old signature",
-        }
-    }
-
-    const fn advice(self) -> &'static str {
-        match self {
-            Self::WrongToken => {
-                "If the token was rotated, register the address that the tracker's page shows. Else a stranger knocks: nothing was taken in."
-            }
-            Self::WrongOrg => {
-                "Nothing was taken in. If this is a refreshed sandbox, remove its outbound message or point it to its own node; if the tracker really moved to that org, set org_id."
-            }
-            Self::Malformed => {
-                "Check what is registered at this address: only outbound messages (Salesforce) or Standard Webhooks belong here."
-            }
-            Self::BrokenNotification => {
-                "The others of that message were taken in. Save the record again, or sync it by hand; then skip this error."
-            }
-            Self::WrongSignature => "Compare the secret on both sides, and the sender's clock.",
-        }
-    }
 }
 
 /// Tokens and troubles of all doors.
@@ -176,7 +121,15 @@ pub struct Doors {
     clock: Arc<dyn Clock>,
     tokens: ArcSwap<BTreeMap<String, Token>>,
     told: Mutex<HashMap<(String, Trouble), Time>>,
+    heard: Mutex<HashMap<String, Heard>>,
     open: ArcSwap<std::collections::HashSet<(String, Trouble)>>,
+}
+
+/// When a tracker last told something.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: Time,
+    kept: Time,
 }
 
 fn secret_name(tracker: &str) -> String {
@@ -225,7 +178,13 @@ impl Doors {
                 })
             })
             .await?;
-        Ok(Self { clock, tokens: ArcSwap::from_pointee(tokens), told: Mutex::default(), open: ArcSwap::from_pointee(open) })
+        Ok(Self {
+            clock,
+            tokens: ArcSwap::from_pointee(tokens),
+            told: Mutex::default(),
+            heard: Mutex::default(),
+            open: ArcSwap::from_pointee(open),
+        })
     }
 
     /// The token in the tracker's address, for those who may see it.
@@ -284,9 +243,7 @@ impl Doors {
 
     /// The row of a cause, for a transaction that keeps it beside something else (see [`keep`]).
     pub fn record(&self, tracker: &str, trouble: Trouble, mut detail: String) -> ErrorRecord {
-        if let Some((end, _)) = detail.char_indices().nth(2_000) {
-            detail.truncate(end);
-        }
+        cut(&mut detail, MOST_DETAIL);
         ErrorRecord {
             id: ErrorId(self.clock.id()),
             scope: Scope::Tracker,
@@ -313,8 +270,47 @@ impl Doors {
         });
     }
 
-    /// A good message came: closes what it proves mended. Costs nothing where nothing is open.
+    /// When the tracker last told something, as far as this process knows.
+    pub fn last_notice(&self, tracker: &str) -> Option<Time> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(tracker).map(|heard| heard.at)
+    }
+
+    /// Notes the hour; true where it is to be written down.
+    fn hear(&self, tracker: &str, now: Time) -> bool {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard.get_mut(tracker) {
+            Some(known) => {
+                known.at = now;
+                let due = now.since(known.kept) >= NOTICE_PAUSE;
+                known.kept = if due { now } else { known.kept };
+                due
+            }
+            None => {
+                heard.insert(tracker.to_owned(), Heard { at: now, kept: now });
+                true
+            }
+        }
+    }
+
+    /// A good message came: notes the hour and closes what it proves mended. Costs a commit once a minute, and where
+    /// something is open.
     pub async fn good(&self, store: &Store, tracker: &str) {
+        let now = self.clock.now();
+        if self.hear(tracker, now) {
+            let name = tracker.to_owned();
+            let kept = store
+                .write("doors.heard", move |tx| {
+                    Box::pin(async move {
+                        let mut state = tx.tracker_state(&name).await?;
+                        state.last_notice_at = state.last_notice_at.max(Some(now));
+                        tx.put_tracker_state(&name, &state).await
+                    })
+                })
+                .await;
+            if let Err(error) = kept {
+                tracing::warn!(tracker, %error, "the hour of the last message could not be kept");
+            }
+        }
         let open = self.open.load_full();
         if open.is_empty() {
             return;
@@ -382,15 +378,16 @@ pub async fn keep(tx: &mut dyn Tx, mut record: ErrorRecord) -> Result<(), StoreE
     tx.put_error(&record).await
 }
 
-/// Longest list of notifications in one row.
-const MOST_DETAIL: usize = 20_000;
-
 fn joined(before: &str, new: &str) -> String {
     let mut lines: Vec<&str> = before.lines().collect();
     lines.extend(new.lines().filter(|line| !before.lines().any(|known| known == *line)));
     let mut whole = lines.join("\n");
-    if let Some((end, _)) = whole.char_indices().nth(MOST_DETAIL) {
-        whole.truncate(end);
-    }
+    cut(&mut whole, MOST_LINES);
     whole
+}
+
+fn cut(text: &mut String, most: usize) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+    }
 }

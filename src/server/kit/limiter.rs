@@ -1,17 +1,22 @@
 //! Failures per caller and kind of door. Only failures are counted, so a good caller is never slowed; whoever guesses
-//! tokens or codes is told to wait.
+//! tokens or codes is told to wait, and a secret short enough to be guessed is not even looked at meanwhile
+//! ([`Limiter::wait`]).
+//!
+//! A caller's failures are a debt that is paid off by and by: what is kept is the moment when all of it is paid. Memory is
+//! bounded: where very many callers fail, the new ones among them share one count.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
-
-use governor::{
-    Quota, RateLimiter, clock::Clock as GovernorClock, middleware::NoOpMiddleware, nanos::Nanos, state::keyed::DashMapStateStore,
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{
     address::limit_key,
     problem::{Code, Problem},
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 
 /// What is guessed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,63 +27,83 @@ pub enum Door {
     Tokens,
     /// Tokens in the addresses of hooks.
     Hooks,
+    /// Connections and signatures on the link.
+    Link,
 }
 
 /// Failures that may come at once, then one per [`PAUSE`].
-const BURST: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
+const BURST: u32 = 20;
 const PAUSE: Duration = Duration::from_secs(3);
-
-type Keyed = RateLimiter<(Door, IpAddr), DashMapStateStore<(Door, IpAddr)>, NodeClock, NoOpMiddleware<Nanos>>;
+/// Debts that are kept at most.
+const MOST: usize = 20_000;
+/// Whose count those share that find no room of their own.
+const CROWD: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Counts failures.
 #[derive(Debug)]
 pub struct Limiter {
-    keyed: Keyed,
-    clock: NodeClock,
+    clock: Arc<dyn Clock>,
+    paid_at: Mutex<HashMap<(Door, IpAddr), Time>>,
 }
 
 impl Limiter {
     /// A limiter that has seen nothing.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let clock = NodeClock(clock);
-        let quota = Quota::with_period(PAUSE).expect("the pause is not zero").allow_burst(BURST);
-        Self { keyed: RateLimiter::dashmap_with_clock(quota, clock.clone()), clock }
+        Self { clock, paid_at: Mutex::default() }
     }
 
     /// Counts a failure. Within the limit the caller is told `problem`, beyond it to wait.
     pub fn failed(&self, door: Door, caller: IpAddr, problem: Problem) -> Problem {
-        match self.keyed.check_key(&(door, limit_key(caller))) {
-            Ok(()) => problem,
-            Err(not_until) => {
-                Problem::new(Code::RateLimited, "Too many failed attempts from this address; wait before the next.")
-                    .after(not_until.wait_time_from(self.clock.now()).max(Duration::from_secs(1)))
-            }
+        self.count(door, caller).map_or(problem, too_many)
+    }
+
+    /// Counts a failure; beyond the limit, how long to wait.
+    pub fn count(&self, door: Door, caller: IpAddr) -> Option<Duration> {
+        let now = self.clock.now();
+        let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = (door, limit_key(caller));
+        if paid_at.len() >= MOST && !paid_at.contains_key(&key) {
+            key.1 = CROWD;
         }
+        let paid = paid_at.get(&key).map_or(now, |at| (*at).max(now));
+        let wait = over(paid, now);
+        if wait.is_none() {
+            paid_at.insert(key, paid.plus(PAUSE));
+        }
+        wait
+    }
+
+    /// How long a caller has to wait until its next failure is within the limit; counts nothing.
+    pub fn wait(&self, door: Door, caller: IpAddr) -> Option<Duration> {
+        let now = self.clock.now();
+        let paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        paid_at.get(&(door, limit_key(caller))).and_then(|paid| over(*paid, now))
     }
 
     /// Forgets callers that have been quiet: called now and then.
     pub fn forget_quiet(&self) {
-        self.keyed.retain_recent();
-        self.keyed.shrink_to_fit();
+        let now = self.clock.now();
+        let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        paid_at.retain(|_, paid| *paid > now);
+        paid_at.shrink_to_fit();
     }
 }
 
-/// The node's clock as governor wants it.
-#[derive(Clone, Debug)]
-struct NodeClock(Arc<dyn Clock>);
+/// What is left to wait where one more failure, after a debt that is paid at `paid`, would be beyond the limit.
+fn over(paid: Time, now: Time) -> Option<Duration> {
+    let wait = paid.plus(PAUSE).since(now).saturating_sub(PAUSE * BURST);
+    (!wait.is_zero()).then(|| wait.max(Duration::from_secs(1)))
+}
 
-impl GovernorClock for NodeClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::from(u64::try_from(self.0.now().millis()).unwrap_or(0).saturating_mul(1_000_000))
-    }
+/// The answer beyond the limit.
+pub fn too_many(wait: Duration) -> Problem {
+    Problem::new(Code::RateLimited, "Too many failed attempts from this address; wait before the next.").after(wait)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{ManualClock, Time};
+    use crate::clock::ManualClock;
 
     #[test]
     fn failures_add_up_per_caller_and_fade() {
@@ -86,7 +111,7 @@ mod tests {
         let limiter = Limiter::new(Arc::new(clock.clone()));
         let caller: IpAddr = "203.0.113.1".parse().expect("an address");
         let wrong = || Problem::new(Code::Unauthenticated, "wrong");
-        for _ in 0..BURST.get() {
+        for _ in 0..BURST {
             assert_eq!(limiter.failed(Door::Tokens, caller, wrong()).code, Code::Unauthenticated);
         }
         let refused = limiter.failed(Door::Tokens, caller, wrong());
@@ -103,10 +128,29 @@ mod tests {
     fn one_ipv6_customer_is_one_caller() {
         let limiter = Limiter::new(Arc::new(ManualClock::new(Time::from_seconds(1_800_000_000))));
         let mut codes = Vec::new();
-        for host in 0..=BURST.get() {
+        for host in 0..=BURST {
             let caller = format!("2001:db8::{host:x}").parse().expect("an address");
             codes.push(limiter.failed(Door::Hooks, caller, Problem::not_found("door")).code);
         }
         assert_eq!(codes.last(), Some(&Code::RateLimited));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_quiet_callers_are_forgotten() {
+        let clock = ManualClock::new(Time::from_seconds(1_800_000_000));
+        let limiter = Limiter::new(Arc::new(clock.clone()));
+        let caller = |n: u32| IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + n));
+        let flood = u32::try_from(MOST).expect("fits") + 1_000;
+        for n in 0..flood {
+            limiter.count(Door::Tokens, caller(n));
+        }
+        let kept = || limiter.paid_at.lock().expect("no panic").len();
+        assert_eq!(kept(), MOST + 1, "the crowd has one count");
+        assert!(limiter.count(Door::Tokens, caller(flood)).is_some(), "of the crowd");
+        assert!(limiter.count(Door::Tokens, caller(0)).is_none(), "it has a count of its own");
+        assert!(limiter.wait(Door::Tokens, caller(flood)).is_none());
+        clock.advance(PAUSE * BURST * 2);
+        limiter.forget_quiet();
+        assert_eq!(kept(), 0);
     }
 }

@@ -61,6 +61,7 @@ codes! {
     InvitationExpired = "invitation_expired", 410, "The invitation has expired";
     InvitationRevoked = "invitation_revoked", 410, "The invitation was revoked";
     TooLarge = "too_large", 413, "The body is too large";
+    UnsupportedMediaType = "unsupported_media_type", 415, "The body is not sent as JSON";
     WrongHost = "wrong_host", 421, "This address is not served here";
     Invalid = "validation_failed", 422, "The request has members that cannot be meant";
     IdempotencyMismatch = "idempotency_mismatch", 422, "The key was used for another request";
@@ -213,6 +214,7 @@ impl From<StoreError> for Problem {
             StoreError::Closed => {
                 Self::new(Code::Stopping, "The node is stopping; try again in a moment.").after(Duration::from_secs(5))
             }
+            StoreError::NoPlace => Self::field("cursor", error.to_string()),
             StoreError::Taken(what) => Self::new(Code::NameTaken, format!("`{what}` is taken on this node; choose another.")),
             StoreError::Seal(_) => Self::new(Code::Internal, error.to_string()),
             StoreError::Broken(_) | StoreError::InUse(_) => {

@@ -15,7 +15,12 @@ pub fn path_config() -> web::PathConfig {
 
 /// Query parts that are unknown are told.
 pub fn query_config() -> web::QueryConfig {
-    web::QueryConfig::default().error_handler(|error, _| Problem::field("query", error.to_string()).into())
+    web::QueryConfig::default().error_handler(|error, _| {
+        let told = error.to_string();
+        let message = told.strip_prefix("Query deserialize error: ").unwrap_or(&told);
+        // The part that is meant is the first name in backticks.
+        Problem::field(message.split('`').nth(1).unwrap_or("query"), message).into()
+    })
 }
 
 /// A page of a list: `limit` 1 to 500, 50 unless told; `cursor` as the last answer's `next` said.

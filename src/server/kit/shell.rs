@@ -1,11 +1,13 @@
 //! What every request passes first and every answer last: correlation, the `Host` check, headers, a log line.
+//!
+//! Handlers know GET only: HEAD is GET without the body, and OPTIONS is told what there is.
 
 use actix_web::{
     Error, HttpMessage as _, ResponseError as _,
-    body::{BodySize, BoxBody, MessageBody},
+    body::{self, BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -22,12 +24,18 @@ use crate::{domain::ids::CorrelationId, telemetry::Counter};
 pub const CORRELATION: HeaderName = HeaderName::from_static("wicketgate-correlation");
 
 /// See the module.
-pub async fn shell<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error> {
+pub async fn shell<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let node = request.app_data::<web::Data<Node>>().cloned().expect("every application is given its node");
     let correlation = CorrelationId(node.clock.id());
     let began = node.now();
     request.extensions_mut().insert(correlation);
     let method = request.method().clone();
+    if method == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
     let outcome = if node.hosts.admits(&request) {
         next.call(request).await.map(ServiceResponse::map_into_boxed_body)
     } else {
@@ -35,7 +43,10 @@ pub async fn shell<B: MessageBody + 'static>(request: ServiceRequest, next: Next
             Problem::new(Code::WrongHost, "This node listens on loopback and does not answer to that name; see `[node] hosts`.");
         Ok(request.into_response(problem.error_response()))
     };
-    let mut response = told(outcome?);
+    let mut response = told(outcome?, &method);
+    if method == Method::HEAD {
+        response = response.map_body(|_, _| BoxBody::new(body::None::new()));
+    }
     dress(&mut response, correlation);
     let status = response.status().as_u16();
     node.metrics.add(Counter::of_status(status), 1);
@@ -57,11 +68,17 @@ pub async fn shell<B: MessageBody + 'static>(request: ServiceRequest, next: Next
 }
 
 /// The framework's own refusals have no body: they are given ours.
-fn told(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+fn told(mut response: ServiceResponse<BoxBody>, method: &Method) -> ServiceResponse<BoxBody> {
     let empty = matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0));
     let problem = match response.status() {
         StatusCode::NOT_FOUND if empty => Problem::not_found("address"),
-        StatusCode::METHOD_NOT_ALLOWED if empty => Problem::new(Code::MethodNotAllowed, "See the answer's `Allow`."),
+        StatusCode::METHOD_NOT_ALLOWED if empty && *method == Method::OPTIONS => {
+            *response.response_mut().status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        }
+        StatusCode::METHOD_NOT_ALLOWED if empty => {
+            Problem::new(Code::MethodNotAllowed, "`Allow` of this answer names those that it takes.")
+        }
         _ => return response,
     };
     let allow = response.headers().get(header::ALLOW).cloned();

@@ -85,8 +85,8 @@ async fn a_body_too_large_is_told_and_the_connection_lives() {
     let bench = Bench::start("").await;
     let mut line = tokio::net::TcpStream::connect(bench.url.trim_start_matches("http://")).await.expect("connects");
     let head = |size: usize| format!("POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {size}\r\n\r\n", door(&bench));
-    line.write_all(head(3_000_000).as_bytes()).await.expect("sends");
-    line.write_all(&vec![b'x'; 3_000_000]).await.expect("sends all of it");
+    line.write_all(head(17_000_000).as_bytes()).await.expect("sends");
+    line.write_all(&vec![b'x'; 17_000_000]).await.expect("sends all of it");
     let mut answer = vec![0; 4096];
     let read = line.read(&mut answer).await.expect("answers");
     assert!(answer[..read].starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer[..read]));
@@ -99,6 +99,7 @@ async fn a_body_too_large_is_told_and_the_connection_lives() {
         answer.push_str(&String::from_utf8_lossy(&part[..read]));
     }
     assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+    assert_eq!(codes(&bench).await, Vec::<String>::new(), "a good message mends what was told of the large one");
     bench.stop().await;
 }
 

@@ -76,5 +76,38 @@ async fn tls_follows_its_files() {
         assert!(began.elapsed() < Duration::from_secs(15), "the new certificate was not taken");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
+
+    // Half of a new pair is there: the one before stays, and the operator sees why.
+    let third = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(folder.path().join("cert.pem"), third.cert.pem()).expect("writes");
+    // The client keeps no connection: each call is a handshake.
+    let fresh = |pem: &str| trusting(pem).get(&url).send();
+    let errors = async || fresh_errors(&trusting(&second), &url).await;
+    wait_for("the error", async || errors().await.is_some()).await;
+    let error = errors().await.expect("it was there");
+    assert_eq!(error["scope"], "node");
+    assert!(error["detail"].as_str().expect("words").contains("the one before is still shown"), "{error}");
+    assert_eq!(fresh(&second).await.expect("the old pair").status(), 200);
+    // The other half: taken, and the error closes by itself.
+    std::fs::write(folder.path().join("key.pem"), third.signing_key.serialize_pem()).expect("writes");
+    let third = third.cert.pem();
+    wait_for("the new pair", async || fresh(&third).await.is_ok()).await;
+    wait_for("no error", async || fresh_errors(&trusting(&third), &url).await.is_none()).await;
     bench.stop().await;
+}
+
+/// The node's open error, asked for over TLS.
+async fn fresh_errors(http: &reqwest::Client, health: &str) -> Option<Value> {
+    let url = health.replace("/healthz", "/api/v1/errors");
+    let answer = http.get(url).bearer_auth(ADMIN).send().await.ok()?;
+    let text = answer.text().await.ok()?;
+    serde_json::from_str::<Value>(&text).ok()?["items"].as_array()?.first().cloned()
+}
+
+async fn wait_for(what: &str, mut seen: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !seen().await {
+        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

@@ -145,6 +145,7 @@ impl SalesforceDoor for Lines {
             match line {
                 "org" => return Err(DoorRefusal::WrongOrg { got: "00DB".into(), expected: "00DA".into() }),
                 line if line.starts_with("broken") => accepted.broken.push(line.to_owned()),
+                "early" => return Err(DoorRefusal::NotReady("not logged in".into())),
                 key => accepted.changes.push(change(key)),
             }
         }
@@ -291,8 +292,8 @@ async fn open(settings: &NodeSettings, folder: &std::path::Path) -> Arc<Node> {
         lifecycle: lifecycle.clone(),
         node_name: "test".into(),
         public_url: settings.public_url.clone(),
-        guard: Guard::Stranger { allow: Vec::new() },
-        http: client(&Network::default(), &Guard::Stranger { allow: Vec::new() }).expect("a client"),
+        guard: Guard::stranger(Vec::new()),
+        http: client(&Network::default(), &Guard::stranger(Vec::new())).expect("a client"),
         wait: Duration::from_secs(1),
         tracker_kinds: BTreeMap::from([("support".to_owned(), "salesforce".to_owned())]),
     })

@@ -82,10 +82,7 @@ pub(super) fn list<T: ToString>(ids: &[T]) -> Got<String> {
 /// Where a page begins: everything before this moment and tie-breaker, newest first.
 pub(super) fn place(page: &Page) -> Got<(i64, Option<&str>)> {
     let Some(after) = &page.after else { return Ok((i64::MAX, None)) };
-    after
-        .split_once('.')
-        .and_then(|(at, tie)| Some((at.parse().ok()?, Some(tie))))
-        .ok_or_else(|| StoreError::Broken(format!("`{after}` is no place in this list; begin again without it")))
+    after.split_once('.').and_then(|(at, tie)| Some((at.parse().ok()?, Some(tie)))).ok_or(StoreError::NoPlace)
 }
 
 /// How many rows to read for a page: one more shows whether something follows.

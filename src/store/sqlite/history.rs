@@ -99,7 +99,7 @@ fn read_line(row: &SqliteRow) -> Got<(String, HistoryLine)> {
 pub(super) fn row_place(page: &Page) -> Got<(i64, i64)> {
     let (at, tie) = place(page)?;
     let tie = tie.map_or(Ok(0), str::parse);
-    Ok((at, tie.map_err(|_| StoreError::Broken("no place in this list; begin again without it".to_owned()))?))
+    Ok((at, tie.map_err(|_| StoreError::NoPlace)?))
 }
 
 pub(super) async fn history_of_twin(tx: &mut SqliteTx<'_>, twin: TwinId, page: &Page) -> Got<Paged<HistoryLine>> {

@@ -89,6 +89,7 @@ fn merge_sync(before: Sync, mut after: Sync) -> Sync {
     }
     // Said once, after a set-back: a later plain word must not lose it.
     after.applied = after.applied.or(before.applied);
+    after.confirmed = after.confirmed.or(before.confirmed);
     after.remote = after.remote.or(before.remote);
     after
 }

@@ -135,7 +135,7 @@ async fn hot_statements_search_an_index() {
             AND connection_id IN (SELECT id FROM connections WHERE tracker = $1) ORDER BY id LIMIT $3",
         "SELECT COUNT(*), SUM(bytes) FROM inbox WHERE connection_id = $1",
         "SELECT body FROM history WHERE twin_id = $1 AND (at, id) < ($2, $3) ORDER BY at DESC, id DESC LIMIT $4",
-        "SELECT memory FROM twins WHERE (changed_at, id) < ($1, $2) ORDER BY changed_at DESC, id DESC LIMIT 9",
+        "SELECT memory FROM twins WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT 9",
         "SELECT MIN(next_attempt_at) FROM errors WHERE scope = 'twin' AND next_attempt_at IS NOT NULL",
     ];
     for sql in plans {

@@ -22,7 +22,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, connection_id, tracker, status, started_by, local_type, local_key, local_url, remote_type,
-            remote_key, remote_url, peer_seen, remote_outcome, created_at, last_synced_at, memory, changed_at FROM twins ",
+            remote_key, remote_url, peer_seen, remote_outcome, created_at, last_synced_at, memory FROM twins ",
             $tail
         )
     };
@@ -95,14 +95,13 @@ pub(super) async fn twins_of_remote(
 
 pub(super) async fn put_twin(tx: &mut SqliteTx<'_>, twin: &Twin) -> Got<()> {
     let sql = "INSERT INTO twins (connection_id, id, tracker, status, started_by, local_type, local_key, local_url,
-            remote_type, remote_key, remote_url, peer_seen, remote_outcome, created_at, last_synced_at, changed_at,
-            creating_type, memory)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+            remote_type, remote_key, remote_url, peer_seen, remote_outcome, created_at, last_synced_at, creating_type, memory)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
         ON CONFLICT (connection_id, id) DO UPDATE SET tracker = excluded.tracker, status = excluded.status,
             started_by = excluded.started_by, local_type = excluded.local_type, local_key = excluded.local_key,
             local_url = excluded.local_url, remote_type = excluded.remote_type, remote_key = excluded.remote_key,
             remote_url = excluded.remote_url, peer_seen = excluded.peer_seen, remote_outcome = excluded.remote_outcome,
-            created_at = excluded.created_at, last_synced_at = excluded.last_synced_at, changed_at = excluded.changed_at,
+            created_at = excluded.created_at, last_synced_at = excluded.last_synced_at,
             creating_type = excluded.creating_type, memory = excluded.memory";
     let creating = twin.memory.pending_write.as_ref().filter(|write| write.key.is_none()).map(|write| &write.entity_type);
     let (local, remote) = (twin.local.as_ref(), twin.remote.as_ref());
@@ -122,7 +121,6 @@ pub(super) async fn put_twin(tx: &mut SqliteTx<'_>, twin: &Twin) -> Got<()> {
         .bind(twin.remote_outcome.as_ref().map(to_json).transpose()?)
         .bind(twin.created_at.0)
         .bind(twin.last_synced_at.map(|at| at.0))
-        .bind(tx.now().0)
         .bind(creating)
         .bind(to_json(&twin.memory)?);
     tx.run(query).await?;
@@ -130,9 +128,10 @@ pub(super) async fn put_twin(tx: &mut SqliteTx<'_>, twin: &Twin) -> Got<()> {
     Ok(())
 }
 
+/// By age and not by the last change: what moves while somebody walks through the pages would be passed over.
 pub(super) async fn list_twins(tx: &mut SqliteTx<'_>, filter: &TwinFilter, page: &Page) -> Got<Paged<Twin>> {
     let (at, tie) = place(page)?;
-    let mut sql = QueryBuilder::<Sqlite>::new(select!("WHERE (changed_at, id) < ("));
+    let mut sql = QueryBuilder::<Sqlite>::new(select!("WHERE (created_at, id) < ("));
     sql.push_bind(at).push(", ").push_bind(tie.unwrap_or_default()).push(")");
     if let Some(id) = filter.connection_id {
         sql.push(" AND connection_id = ").push_bind(id.to_string());
@@ -149,13 +148,15 @@ pub(super) async fn list_twins(tx: &mut SqliteTx<'_>, filter: &TwinFilter, page:
     if let Some(entity_type) = &filter.entity_type {
         sql.push(" AND local_type = ").push_bind(entity_type);
     }
-    if let Some(key) = &filter.key {
-        sql.push(" AND (local_key = ").push_bind(key).push(" OR remote_key = ").push_bind(key).push(")");
+    if !filter.keys.is_empty() {
+        let keys = to_json(&filter.keys)?;
+        sql.push(" AND (local_key IN (SELECT value FROM json_each(").push_bind(keys.clone());
+        sql.push(")) OR remote_key IN (SELECT value FROM json_each(").push_bind(keys).push(")))");
     }
-    sql.push(" ORDER BY changed_at DESC, id DESC LIMIT ").push_bind(page_rows(page));
+    sql.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(page_rows(page));
     let read = |row: &SqliteRow| {
         let twin = read_twin(row)?;
-        Ok((format!("{}.{}", col::<i64>(row, 16)?, twin.id), twin))
+        Ok((format!("{}.{}", twin.created_at.0, twin.id), twin))
     };
     Ok(paged(tx.each(sql.build(), read).await?, page))
 }

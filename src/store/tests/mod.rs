@@ -147,6 +147,7 @@ fn sync_draft(connection: u128, twin: u128, event: u128, changed: &[(&str, i64)]
         changed,
         via: vec![format!("via-{event}")],
         applied: None,
+        confirmed: None,
         remote: None,
     };
     Draft {

@@ -42,6 +42,17 @@ pub struct Theirs<'a> {
     pub changed: &'a BTreeMap<String, Time>,
     /// When the record changed there, on our clock.
     pub modified_at: Time,
+    /// This word came after a set-back.
+    pub resync: Option<Resync<'a>>,
+}
+
+/// What a word after a set-back tells beside.
+#[derive(Debug, Clone, Copy)]
+pub struct Resync<'a> {
+    /// What we had of the changed fields when they last heard from us.
+    pub confirmed: &'a Fields,
+    /// It is we who were set back: our memory is older than theirs.
+    pub set_back_here: bool,
 }
 
 /// Our side of it.
@@ -103,6 +114,17 @@ pub fn weigh(memory: &Memory, theirs: Theirs<'_>, ours: Ours<'_>) -> Weighed {
         let their_time = theirs.changed.get(name).copied().unwrap_or(theirs.modified_at);
         settle_conflict(&mut weighed, name, (*our_time, their_time), theirs, ours);
     }
+    if let Some(resync) = theirs.resync {
+        as_they_were(&mut weighed, &names, resync.confirmed);
+        if ours.decides {
+            // They hold for their own change what we know to be none: they wait for our word on it.
+            let differs = |name: &&String| !replica::same(value(theirs.replica, name), value(ours.replica, name));
+            let unheard = theirs.changed.keys().filter(|name| !weighed.taken.contains(name) && !weighed.word.contains(name));
+            let unheard: Vec<String> = unheard.filter(differs).cloned().collect();
+            weighed.word.extend(unheard);
+        }
+        return weighed;
+    }
     for (name, slot) in &mut weighed.replica {
         let left_alone = !weighed.taken.contains(name);
         if left_alone
@@ -117,6 +139,18 @@ pub fn weigh(memory: &Memory, theirs: Theirs<'_>, ours: Ours<'_>) -> Weighed {
     }
     weighed.before = before(memory, &weighed, sent, received);
     weighed
+}
+
+/// After a set-back what they had told before is known from themselves: a field that they did not change, or that is
+/// left alone, has its old value in both replicas.
+fn as_they_were(weighed: &mut Weighed, names: &[String], confirmed: &Fields) {
+    let old = |name: &String| value(confirmed, name).clone();
+    for name in names.iter().filter(|name| !weighed.taken.contains(name)) {
+        weighed.replica.insert(name.clone(), old(name));
+    }
+    let mut before = weighed.replica.clone();
+    before.extend(weighed.taken.iter().map(|name| (name.clone(), old(name))));
+    weighed.before = Some(before);
 }
 
 fn settle_conflict(weighed: &mut Weighed, name: &str, times: (Time, Time), theirs: Theirs<'_>, ours: Ours<'_>) {
@@ -145,8 +179,20 @@ pub fn they_win((ours, theirs): (Time, Time), prefer: Prefer) -> bool {
     if apart <= SIMULTANEOUS { prefer == Prefer::Remote } else { theirs > ours }
 }
 
-/// Which replica fields they changed. Their list counts; where they send none, what is new to both memories does.
+/// Which replica fields they changed. Their list counts; where they send none, what is new to both memories does. After
+/// they were set back their list holds what has crossed already too, and our memory knows that.
 fn their_changes(memory: &Memory, theirs: Theirs<'_>) -> Vec<String> {
+    if let Some(resync) = theirs.resync {
+        let known = |fields: Option<&Fields>, name: &String| {
+            fields.and_then(|fields| fields.get(name)).is_some_and(|known| replica::same(known, value(theirs.replica, name)))
+        };
+        let had = |name: &String| {
+            memory.unconfirmed.get(name).is_some_and(|ours| replica::same(&ours.from, value(theirs.replica, name)))
+        };
+        let crossed = |name: &String| known(memory.received.as_ref(), name) || known(memory.sent.as_ref(), name) || had(name);
+        let names = theirs.changed.keys().filter(|name| resync.set_back_here || !crossed(name));
+        return names.cloned().collect();
+    }
     if !theirs.changed.is_empty() {
         let mut names: Vec<String> = theirs.changed.keys().cloned().collect();
         names.extend(memory.undecided.iter().filter(|name| !theirs.changed.contains_key(*name)).cloned());

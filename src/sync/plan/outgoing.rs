@@ -8,7 +8,7 @@ use crate::{
     domain::{
         history::FieldChange,
         replica::{self, Fields},
-        twin::{Flip, Memory},
+        twin::{Flip, Memory, Unconfirmed},
     },
 };
 
@@ -89,6 +89,10 @@ pub fn plan(memory: &mut Memory, seen: Seen<'_>) -> Decision {
         .collect();
     for name in std::mem::take(&mut memory.word) {
         changed.entry(name).or_insert(seen.modified_at);
+    }
+    for (name, at) in changed.iter().filter(|_| !first) {
+        let before = Unconfirmed { from: value(sent, name).clone(), at: *at };
+        memory.unconfirmed.entry(name.clone()).or_insert(before);
     }
     remember_sent_values(memory, seen.fields);
     memory.base = seen.fields.clone();

@@ -25,6 +25,14 @@ pub fn settle(memory: &mut Memory, weighed: &Weighed, chosen: &Chosen, before: O
             _ => chosen.write.clone(),
         };
     }
+    if let Some(entity) = before
+        && memory.base.is_empty()
+        && memory.assigned.is_empty()
+    {
+        // A twin that a restore lost: what differs from their word was done here.
+        memory.base.clone_from(&entity.fields);
+        memory.base.extend(chosen.assigned.clone());
+    }
     for (name, written) in &chosen.write {
         memory.base.insert(name.clone(), baseline(name, written, after));
         memory.sent_local.remove(name);

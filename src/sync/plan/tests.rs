@@ -69,7 +69,7 @@ impl End {
     }
 
     fn weigh(&self, replica: &Fields, changed: &BTreeMap<String, Time>, ours: &BTreeMap<String, Time>) -> Weighed {
-        let theirs = Theirs { replica, changed, modified_at: Time(0) };
+        let theirs = Theirs { replica, changed, modified_at: Time(0), resync: None };
         let ours = Ours { changed: ours, replica: &self.record, decides: self.decides, prefer: Prefer::Local };
         incoming::weigh(&self.memory, theirs, ours)
     }

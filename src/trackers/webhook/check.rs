@@ -34,9 +34,9 @@ pub(super) async fn steps(tracker: &Webhook) -> Vec<CheckStep> {
     let outcome = request.send().await.map(|response| response.status()).map_err(|error| why(&error));
     let took = tracker.clock.now().since(started);
     let mut steps = way(&outcome, tracker.settings.url.scheme() == "https", took);
-    steps.push(match outcome {
-        Ok(_) => login(tracker).await,
-        Err(_) => step("secret", CheckStatus::Skipped, "not tried", "", Duration::ZERO),
+    steps.push(match steps.last() {
+        Some(last) if last.status == CheckStatus::Ok => login(tracker).await,
+        _ => step("secret", CheckStatus::Skipped, "not tried", "", Duration::ZERO),
     });
     steps
 }
@@ -56,6 +56,10 @@ fn way(outcome: &Result<StatusCode, Trouble>, tls: bool, took: Duration) -> Vec<
         steps.push(match (outcome, failed_at) {
             (Err(trouble), Some(failed)) if at == failed => step(name, CheckStatus::Failed, &trouble.what, &trouble.advice, took),
             (_, Some(failed)) if at > failed => step(name, CheckStatus::Skipped, "not tried", "", Duration::ZERO),
+            (Ok(status), _) if name == "answer" && matches!(status.as_u16(), 300..=399 | 407 | 500..) => {
+                let (detail, advice) = wire::told(*status);
+                step(name, CheckStatus::Failed, detail, advice, took)
+            }
             (Ok(status), _) if name == "answer" => {
                 step(name, CheckStatus::Ok, format!("HTTP {} to HEAD", status.as_u16()), "", took)
             }

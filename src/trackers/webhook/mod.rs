@@ -374,7 +374,7 @@ impl Tracker for Webhook {
     }
 
     async fn look(&self, cursor: &LookCursor, _entity_types: &[String]) -> Result<Looked, TrackerError> {
-        Ok(Looked { changes: Vec::new(), cursor: cursor.clone() })
+        Ok(Looked { cursor: cursor.clone(), ..Looked::default() })
     }
 
     async fn check(&self) -> Vec<CheckStep> {

@@ -168,6 +168,13 @@ pub(super) fn refusal(answer: &Answer) -> TrackerError {
     }
 }
 
+/// What a status means that came without anything having been asked: detail and advice.
+pub(super) fn told(status: StatusCode) -> (String, &'static str) {
+    let number = status.as_u16();
+    let (_, _, title, advice) = meaning(number, Retry::Newer);
+    (format!("HTTP {number} to HEAD: {title}"), advice)
+}
+
 /// Fault, what a repeat would do, title and advice. `soon` holds the pause that was asked for.
 fn meaning(status: u16, soon: Retry) -> (Fault, Retry, &'static str, &'static str) {
     match status {

@@ -25,7 +25,6 @@ use wicketgate::{
 pub(super) struct Folder {
     pub twins: Vec<Twin>,
     /// Of its connection's link.
-    #[allow(dead_code, reason = "read where an epoch must have begun")]
     pub epoch: u64,
     /// Every line, by its record here (empty key: none yet) and by its twin.
     lines: Vec<HistoryLine>,

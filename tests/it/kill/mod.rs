@@ -8,5 +8,6 @@ mod chance;
 mod doubt;
 mod ends;
 mod flow;
+mod restored;
 mod room;
 mod stage;

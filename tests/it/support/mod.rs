@@ -6,8 +6,12 @@
 #![allow(dead_code, reason = "a helper stays while its room is being built")]
 
 pub mod clock;
+pub mod described;
+pub mod net;
+pub mod pace;
 pub mod pair;
 pub mod process;
+pub mod receiver;
 pub mod soap;
 pub mod wire;
 
@@ -52,6 +56,8 @@ pub struct Settings {
     pub readable: bool,
     /// Whole sections added to the public node's configuration.
     pub public: String,
+    /// Where others reach the public node, if not at its own listener.
+    pub public_url: Option<String>,
     /// Lines added to the private node's `[link]`.
     pub private_link: String,
     pub public_clock: Arc<dyn Clock>,
@@ -77,6 +83,7 @@ impl Default for Settings {
             helpdesk: String::new(),
             readable: true,
             public: String::new(),
+            public_url: None,
             private_link: String::new(),
             public_clock: Arc::new(SystemClock),
             private_clock: Arc::new(SystemClock),
@@ -247,6 +254,10 @@ impl World {
         }
         let rest = format!("{allow}{support}{}", settings.public);
         let mut public = TestNode::new("public", dir.path(), Role::Public, settings.public_clock, &rest);
+        if let Some(front) = &settings.public_url {
+            let own = format!("public_url = \"{}\"", public.url);
+            public.config = public.config.replace(&own, &format!("public_url = \"{front}\""));
+        }
         let helpdesk = helpdesk_section(&tracker, settings.readable, &settings.helpdesk);
         let rest = format!("{allow}{}{helpdesk}", settings.private_link);
         let mut private = TestNode::new("private", dir.path(), Role::Private, settings.private_clock, &rest);
@@ -260,6 +271,12 @@ impl World {
         world
     }
 
+    /// An address of the public node at its own listener, whatever stands in front of it.
+    fn at_public(&self, url: &str) -> String {
+        let path = url.find("/salesforce/").map_or("", |at| &url[at..]);
+        format!("{}{path}", self.public.url)
+    }
+
     /// Registers the doors in the far systems, once the node knows its org.
     async fn open_doors(&self) {
         let checked = self.public.post("/trackers/support/check", json!({})).await;
@@ -267,7 +284,7 @@ impl World {
         let support = self.public.get("/trackers/support").await;
         self.org.handle.set_outbound_message(OutboundMessage {
             object: "Case".to_owned(),
-            url: support["outbound_message_url"].as_str().expect("a door").to_owned(),
+            url: self.at_public(support["outbound_message_url"].as_str().expect("a door")),
             fields: ["Description", "LastModifiedById", "Priority", "Status", "Subject", "SystemModstamp"]
                 .map(str::to_owned)
                 .to_vec(),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::{Call, Reply};
 use crate::sandbox::org::{
     errors::ApiError,
     schema::{Field, Kind, ObjectType},
@@ -35,8 +36,18 @@ fn head_of(kind: &ObjectType) -> Value {
     })
 }
 
-/// `/sobjects/Case/describe`.
-pub(super) fn one(state: &State, object: &str) -> Result<Value, ApiError> {
+/// `/sobjects/Case/describe`; 304 where nothing was modified since the caller's time.
+pub(super) fn asked(state: &State, object: &str, call: &Call) -> Result<Reply, ApiError> {
+    let since = call
+        .header("if-modified-since")
+        .and_then(|text| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(|stamp| stamp.as_second()));
+    if since.is_some_and(|since| since >= state.schema_changed.seconds()) {
+        return Ok(Reply::empty(304));
+    }
+    one(state, object).map(Reply::json)
+}
+
+fn one(state: &State, object: &str) -> Result<Value, ApiError> {
     let kind = state.object_type(object)?;
     let mut out = head_of(kind);
     out["fields"] = Value::Array(kind.fields.iter().map(field).collect());

@@ -124,11 +124,11 @@ pub(super) fn dispatch(state: &mut State, call: &Call) -> Result<Reply, ApiError
         ("GET", [resource @ ("query" | "queryAll")]) => {
             let text = pick(&call.query, "q")
                 .ok_or_else(|| ApiError::new(400, "MALFORMED_QUERY", "A query string has to be specified"))?;
-            state.query(text, *resource == "queryAll", batch(call), &base).map(Reply::json)
+            state.query(text, *resource == "queryAll", batch(call).min(state.settings.page), &base).map(Reply::json)
         }
         ("GET", ["query" | "queryAll", locator]) => state.more(locator, &base).map(Reply::json),
         ("GET", ["sobjects"]) => Ok(Reply::json(describe::all(state, &base))),
-        ("GET", ["sobjects", object, "describe"]) => describe::one(state, object).map(Reply::json),
+        ("GET", ["sobjects", object, "describe"]) => describe::asked(state, object, call),
         ("GET", ["sobjects", object, "updated"]) => records::updated(state, object, call),
         ("GET", ["sobjects", object, "deleted"]) => records::deleted(state, object, call),
         (_, ["sobjects", object]) => records::whole(state, object, call),

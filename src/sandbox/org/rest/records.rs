@@ -11,7 +11,6 @@ use crate::{
     sandbox::{
         org::{
             errors::ApiError,
-            ids::to_18,
             schema::Kind,
             state::{Record, State, rest_time},
         },
@@ -195,13 +194,14 @@ pub(super) fn deleted(state: &State, object: &str, call: &Call) -> Result<Reply,
     if start < earliest {
         return Err(ApiError::new(400, "INVALID_REPLICATION_DATE", "startDate before org replication enabled date"));
     }
+    let available = state.bin_emptied.map_or(earliest, |emptied| emptied.max(earliest));
     let gone =
         state.of(name).filter_map(|record| record.deleted.map(|at| (record, at))).filter(|(_, at)| *at >= start && *at < end);
     let rows =
         gone.map(|(record, at)| json!({"id": record.text("Id"), "deletedDate": rest_time(Time::from_seconds(at.seconds()))}));
     Ok(Reply::json(json!({
         "deletedRecords": rows.collect::<Vec<_>>(),
-        "earliestDateAvailable": rest_time(Time::from_seconds(earliest.seconds())),
+        "earliestDateAvailable": rest_time(Time::from_seconds(available.seconds())),
         "latestDateCovered": rest_time(covered(state, end)),
     })))
 }
@@ -216,7 +216,8 @@ pub(super) fn many(state: &State, object: &str, ids: &[String], fields: &str) ->
     let names = names(state, object, Some(fields))?;
     let mut out = Vec::with_capacity(ids.len());
     for id in ids {
-        let id = to_18(id).ok_or_else(|| crate::sandbox::org::save::malformed(object, id))?;
+        // One id of another type spoils the call for all.
+        let id = state.id_of(object, id)?;
         let record = state.records.get(&id).filter(|record| record.deleted.is_none() && record.object == object);
         out.push(record.map_or(Value::Null, |record| Value::Object(state.show(record, names.as_deref()))));
     }

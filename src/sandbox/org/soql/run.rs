@@ -8,7 +8,7 @@ use super::{
     super::{
         errors::ApiError,
         schema::{Field, Kind, ObjectType},
-        state::{Record, State, attributes},
+        state::{Record, State, attributes, seen},
     },
     Expr, Op, Query,
     filter::Test,
@@ -152,7 +152,7 @@ fn place(state: &State, out: &mut Map<String, Value>, record: &Record, steps: &[
             Kind::Base64 => {
                 json!(format!("/services/data/v68.0/sobjects/{}/{}/{}", record.object, record.text("Id"), column.field.name))
             }
-            _ => record.get(&column.field.name).clone(),
+            _ => seen(column.field, record.get(&column.field.name)),
         };
         out.insert(column.field.name.clone(), shown);
         return;
@@ -193,7 +193,11 @@ fn sort(state: &State, kind: &ObjectType, query: &Query, rows: &mut [&Arc<Record
                     }
                 }
                 (false, false) => {
-                    let order = compare(left, right);
+                    let order = match column.field.kind {
+                        // Ids compare as they are written, in an order as in a condition.
+                        Kind::Id | Kind::Reference(_) => left.as_str().cmp(&right.as_str()),
+                        _ => compare(left, right),
+                    };
                     if term.descending { order.reverse() } else { order }
                 }
             };

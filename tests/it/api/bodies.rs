@@ -1,0 +1,325 @@
+//! Each body of the design, member by member, and each answer as the document describes it.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use serde_json::{Value, json};
+use wicketgate::sandbox::tracker::{TrackerFault, TrackerFaultKind};
+
+use crate::support::{Answer, TestNode, World, described::Described, until_said};
+
+/// The design's members; behind the bar what the answer may add.
+const BODIES: [(&str, &str, &str); 10] = [
+    (
+        "connection",
+        "id name status kind mode tracker local_short_name remote_short_name description created_at activated_at prefer links \
+         share_internal_comments awaiting remote health",
+        "",
+    ),
+    (
+        "inspected",
+        "connection_name mode kind node url tracker_kind local_short_name remote_short_name description expires_at key_fingerprint",
+        "",
+    ),
+    ("trigger", "id entity_type filter enabled notes", ""),
+    ("twin", "id connection_id status local remote remote_outcome error created_at last_synced_at", ""),
+    (
+        "whole twin",
+        "id connection_id status local remote remote_outcome error created_at last_synced_at local_replica remote_replica",
+        "",
+    ),
+    ("history", "at direction outcome reason changes took_ms", "connection_id twin_id"),
+    ("error", "id scope connection_id twin_id title detail advice retryable attempts occurred_at next_attempt_at", ""),
+    (
+        "tracker",
+        "name kind url status org_id api_calls login_expires_at",
+        "outbound_message_url webhook_url paused last_notice_at",
+    ),
+    ("check", "ok steps", ""),
+    ("token", "id name scopes connections expires_at", ""),
+];
+
+fn looks_like(kind: &str, body: &Value) {
+    let (_, must, may) = BODIES.iter().find(|(name, ..)| *name == kind).expect("a body of the design");
+    let has: BTreeSet<&str> = body.as_object().unwrap_or_else(|| panic!("{kind}: {body}")).keys().map(String::as_str).collect();
+    let must: BTreeSet<&str> = must.split_whitespace().collect();
+    let may: BTreeSet<&str> = may.split_whitespace().collect();
+    assert!(must.is_subset(&has), "{kind} lacks {:?}: {body}", must.difference(&has));
+    let more: Vec<_> = has.iter().filter(|name| !must.contains(*name) && !may.contains(*name)).collect();
+    assert!(more.is_empty(), "{kind} has {more:?} beyond the design");
+}
+
+/// Calls a node and holds every answer against the document.
+struct Judge<'n> {
+    node: &'n TestNode,
+    described: &'n Described,
+    seen: &'n RefCell<BTreeSet<String>>,
+}
+
+impl Judge<'_> {
+    async fn call(&self, method: &str, template: &str, filled: &[(&str, &str)], body: Option<Value>, status: u16) -> Value {
+        let mut path = template.to_owned();
+        for (name, value) in filled {
+            path = path.replace(&format!("{{{name}}}"), value);
+        }
+        self.call_at(method, template, &path, body, status).await
+    }
+
+    async fn call_at(&self, method: &str, template: &str, path: &str, body: Option<Value>, status: u16) -> Value {
+        let Answer { status: answered, body } = self.node.call(method, path, body).await;
+        assert_eq!(answered, status, "{method} {path}: {body}");
+        let faults = self.described.faults(method, template, status, &body);
+        assert!(faults.is_empty(), "{method} {path}: {faults:#?}\n{body:#}");
+        self.seen.borrow_mut().insert(format!("{} {template}", method.to_lowercase()));
+        body
+    }
+
+    async fn get(&self, template: &str, filled: &[(&str, &str)]) -> Value {
+        self.call("GET", template, filled, None, 200).await
+    }
+}
+
+/// One walk through everything there is; at its end no operation of the document is unseen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_is_as_the_design_and_the_document_have_it() {
+    let world = World::start().await;
+    let (described, seen) = (Described::new(), RefCell::new(BTreeSet::new()));
+    let public = Judge { node: &world.public, described: &described, seen: &seen };
+    let private = Judge { node: &world.private, described: &described, seen: &seen };
+    let id = world.connection.as_str();
+    connections(&public, &private, id).await;
+    triggers(&public, id).await;
+    twins(&world, &public, &private).await;
+    errors(&world, &public, &private).await;
+    trackers(&world, &public, &private).await;
+    administration(&public, id).await;
+    let mut all = BTreeSet::new();
+    for (path, operations) in described.document()["paths"].as_object().expect("paths") {
+        all.extend(operations.as_object().expect("operations").keys().map(|method| format!("{method} {path}")));
+    }
+    let unseen: Vec<&String> = all.iter().filter(|one| !seen.borrow().contains(*one) && *one != "get /stream").collect();
+    assert!(unseen.is_empty(), "never called here: {unseen:?}");
+    world.stop().await;
+}
+
+async fn connections(public: &Judge<'_>, private: &Judge<'_>, id: &str) {
+    let one = public.get("/connections/{id}", &[("id", id)]).await;
+    looks_like("connection", &one);
+    assert_eq!((&one["status"], &one["kind"], &one["mode"]), (&json!("active"), &json!("private"), &json!("basic")), "{one}");
+    assert_eq!(one["remote"]["node"], "private");
+    assert_eq!(one["remote"]["url"], Value::Null, "the private side has none");
+    assert_eq!(one["name"], "support_to_helpdesk");
+    let there = private.get("/connections/{id}", &[("id", id)]).await;
+    assert_eq!((&there["local_short_name"], &there["remote_short_name"]), (&json!("helpdesk"), &json!("support")), "{there}");
+    assert_eq!((&one["prefer"], &there["prefer"]), (&json!("local"), &json!("remote")), "one wish, in each node's words");
+    assert_eq!(one["id"], there["id"]);
+    let made = public
+        .call(
+            "POST",
+            "/connections",
+            &[],
+            Some(json!({"tracker": "support", "destination_url": null, "mode": "basic", "local_short_name": "a",
+                "remote_short_name": "b", "description": "second", "prefer": "remote", "confirm": true})),
+            201,
+        )
+        .await;
+    let mut bare = made.clone();
+    let invitation = bare.as_object_mut().expect("an object").remove("invitation").expect("an invitation");
+    looks_like("connection", &bare);
+    assert_eq!((&made["status"], &made["awaiting"], &made["remote"]), (&json!("pending"), &json!("acceptance"), &Value::Null));
+    assert!(invitation["code"].is_string() && invitation["expires_at"].is_string(), "{invitation}");
+    let second = made["id"].as_str().expect("an id");
+    let renewed = public.call("POST", "/connections/{id}/invitation", &[("id", second)], None, 201).await;
+    let inspected = private.call("POST", "/invitations/inspect", &[], Some(json!({"code": renewed["code"]})), 200).await;
+    looks_like("inspected", &inspected);
+    assert_eq!((&inspected["local_short_name"], &inspected["node"]), (&json!("b"), &json!("public")), "{inspected}");
+    let accept = json!({"code": renewed["code"], "tracker": "helpdesk", "name": "theirs"});
+    looks_like("connection", &private.call("POST", "/invitations/accept", &[], Some(accept), 201).await);
+    let waits = public.get("/connections/{id}", &[("id", second)]).await;
+    assert_eq!((&waits["status"], &waits["awaiting"]), (&json!("pending"), &json!("confirmation")), "{waits}");
+    assert!(waits["remote"]["key_fingerprint"].is_string(), "{waits}");
+    let confirmed = public.call("POST", "/connections/{id}/confirm", &[("id", second)], None, 200).await;
+    assert_eq!((&confirmed["status"], &confirmed["awaiting"]), (&json!("active"), &Value::Null), "{confirmed}");
+    let off = public.call("POST", "/connections/{id}/deactivate", &[("id", second)], None, 200).await;
+    assert_eq!(off["status"], "deactivated");
+    public.call("POST", "/connections/{id}/activate", &[("id", second)], None, 200).await;
+    let patch = json!({"name": "other", "description": "d", "links": "ask", "share_internal_comments": true, "prefer": "local"});
+    let patched = public.call("PATCH", "/connections/{id}", &[("id", second)], Some(patch.clone()), 200).await;
+    for (name, value) in patch.as_object().expect("an object") {
+        assert_eq!(&patched[name], value);
+    }
+    public.call("POST", "/connections/{id}/invitation", &[("id", second)], Some(json!({"expires_in": 3600})), 201).await;
+    public.call("DELETE", "/connections/{id}/invitation", &[("id", second)], None, 204).await;
+    let listed = public.get("/connections", &[]).await;
+    assert_eq!((listed["items"].as_array().map(Vec::len), &listed["next"]), (Some(2), &Value::Null));
+    public.call("DELETE", "/connections/{id}", &[("id", second)], None, 204).await;
+    public.call("DELETE", "/connections/{id}", &[("id", second)], None, 404).await;
+    let url = public.node.url.as_str();
+    let node = private.call("POST", "/destinations/check", &[], Some(json!({"url": url})), 200).await;
+    assert_eq!((&node["is_node"], &node["version"]), (&json!(true), &json!(env!("CARGO_PKG_VERSION"))), "{node}");
+    let rules = public.get("/connections/{id}/rules", &[("id", id)]).await;
+    assert!(rules["published"]["outgoing"].as_str().is_some_and(|text| text.contains("replica")), "{rules}");
+}
+
+async fn triggers(public: &Judge<'_>, id: &str) {
+    let body = json!({"entity_type": "Case", "filter": "Origin = 'Web'", "notes": "n", "enabled": false});
+    let made = public.call("POST", "/connections/{id}/triggers", &[("id", id)], Some(body.clone()), 201).await;
+    looks_like("trigger", &made);
+    let trigger = made["id"].as_str().expect("an id");
+    let both = [("id", id), ("trigger", trigger)];
+    assert_eq!(public.get("/connections/{id}/triggers/{trigger}", &both).await, made);
+    let patched = public.call("PATCH", "/connections/{id}/triggers/{trigger}", &both, Some(json!({"enabled": true})), 200).await;
+    assert_eq!((&patched["enabled"], &patched["filter"]), (&json!(true), &body["filter"]));
+    assert_eq!(public.get("/connections/{id}/triggers", &[("id", id)]).await["items"].as_array().map(Vec::len), Some(2));
+    public.call("DELETE", "/connections/{id}/triggers/{trigger}", &both, None, 204).await;
+    public.call("DELETE", "/connections/{id}/triggers/{trigger}", &both, None, 404).await;
+    let wrong = Some(json!({"entity_type": "Case", "filter": "Orign = 'Web'"}));
+    let refused = public.call("POST", "/connections/{id}/triggers", &[("id", id)], wrong, 422).await;
+    assert_eq!(refused["errors"][0]["field"], "filter", "{refused}");
+}
+
+async fn twins(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
+    let case = world.new_case(json!({"Subject": "Pump stops", "Description": "E-17"}));
+    let other = world.new_case(json!({"Subject": "Door", "Origin": "Phone"}));
+    let issue = world.issue_with("Pump stops").await;
+    world.issue_with("Door").await;
+    world.quiet().await;
+    let listed = public.call_at("GET", "/twins", &format!("/twins?key={case}"), None, 200).await;
+    let twin = &listed["items"][0];
+    looks_like("twin", twin);
+    assert_eq!((&twin["local"]["key"], &twin["remote"]["key"]), (&json!(case), &json!(issue)), "{twin}");
+    assert_eq!((&twin["status"], &twin["remote_outcome"]["outcome"]), (&json!("in_sync"), &json!("applied")), "{twin}");
+    assert!(twin["local"]["url"].is_string() && twin["local"]["entity_type"] == "Case", "{twin}");
+    let id = twin["id"].as_str().expect("an id");
+    let whole = public.get("/twins/{id}", &[("id", id)]).await;
+    looks_like("whole twin", &whole);
+    assert_eq!((&whole["local_replica"]["summary"], &whole["remote_replica"]), (&json!("Pump stops"), &Value::Null), "{whole}");
+    let there = private.get("/twins/{id}", &[("id", id)]).await;
+    assert_eq!((&there["local"]["key"], &there["remote_replica"]["summary"]), (&json!(issue), &json!("Pump stops")), "{there}");
+    let story = public.get("/twins/{id}/history", &[("id", id)]).await;
+    for line in story["items"].as_array().expect("lines") {
+        looks_like("history", line);
+    }
+    assert!(story["items"].as_array().is_some_and(|lines| lines.iter().any(|line| line["outcome"] == "sent")), "{story}");
+    let count = json!({"entity_type": "Case", "filter": "Origin = 'Phone'"});
+    let counted = public.call("POST", "/connections/{id}/triggers/count", &[("id", &world.connection)], Some(count), 200).await;
+    assert_eq!(counted, json!({"matching": 1, "already_synced": 1}), "of two Cases one came by phone");
+    let all = json!({"entity_type": "Case"});
+    let counted = public.call("POST", "/connections/{id}/triggers/count", &[("id", &world.connection)], Some(all), 200).await;
+    assert_eq!(counted, json!({"matching": 2, "already_synced": 2}));
+    let stopped = public.call("DELETE", "/twins/{id}", &[("id", id)], None, 200).await;
+    assert_eq!(stopped["status"], "stopped");
+    let body = json!({"entity_type": "Case", "key": &case[..15]});
+    let again = public.call("POST", "/connections/{id}/twins", &[("id", &world.connection)], Some(body), 201).await;
+    looks_like("twin", &again);
+    assert_eq!((&again["id"], &again["local"]["key"]), (&json!(id), &json!(case)), "started again it is the same twin");
+    let both = json!({"local": {"entity_type": "Case", "key": other}, "remote": {"entity_type": "issue", "key": issue}});
+    let refused = public.call("POST", "/connections/{id}/twins/link", &[("id", &world.connection)], Some(both), 409).await;
+    assert_eq!(refused["code"], "invalid_state", "{refused}");
+    world.quiet().await;
+}
+
+async fn errors(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
+    let refuse = |times| {
+        let words = "summary must not be blue".to_owned();
+        world.tracker.handle.fail(TrackerFault::on_writes(times, TrackerFaultKind::Refuse(words)));
+    };
+    refuse(1);
+    let case = world.new_case(json!({"Subject": "Blue"}));
+    until_said("the error", || async {
+        !world.private.get("/errors?scope=twin").await["items"].as_array().expect("a list").is_empty()
+    })
+    .await;
+    let listed = private.call_at("GET", "/errors", "/errors?scope=twin", None, 200).await;
+    let error = &listed["items"][0];
+    looks_like("error", error);
+    assert_eq!((&error["scope"], &error["retryable"]), (&json!("twin"), &json!(false)), "{error}");
+    assert!(error["detail"].as_str().is_some_and(|text| text.contains("must not be blue")), "{error}");
+    let id = error["id"].as_str().expect("an id");
+    assert_eq!(private.get("/errors/{id}", &[("id", id)]).await, *error);
+    let twin = error["twin_id"].as_str().expect("a twin");
+    let parked = private.get("/twins/{id}", &[("id", twin)]).await;
+    assert_eq!((&parked["status"], &parked["error"]["id"]), (&json!("parked"), &json!(id)), "{parked}");
+    until_said("the far side's outcome", || async {
+        world.public.get(&format!("/twins/{twin}")).await["remote_outcome"]["outcome"] == "parked"
+    })
+    .await;
+    let retried = private.call("POST", "/errors/{id}/retry", &[("id", id)], None, 202).await;
+    assert_eq!(retried["id"], id);
+    world.issue_with("Blue").await;
+    refuse(100);
+    world.edit_case(&case, json!({"Subject": "Blue again"}));
+    let open = || async { world.private.get("/errors?scope=twin").await["items"].as_array().expect("a list").clone() };
+    until_said("another error", || async { !open().await.is_empty() }).await;
+    let many = private.call("POST", "/errors/retry", &[], Some(json!({"filter": {"scope": "twin"}})), 200).await;
+    assert_eq!((&many["done"], &many["more"]), (&json!(1), &json!(false)), "{many}");
+    until_said("the error once more", || async { !open().await.is_empty() }).await;
+    let id = open().await[0]["id"].as_str().expect("an id").to_owned();
+    let unknown = uuid::Uuid::nil().to_string();
+    let many = private.call("POST", "/errors/skip", &[], Some(json!({"ids": [unknown]})), 200).await;
+    assert_eq!((&many["done"], &many["failed"][0]["field"]), (&json!(0), &json!(unknown)), "{many}");
+    private.call("POST", "/errors/{id}/skip", &[("id", &id)], None, 202).await;
+    until_said("no error", || async { open().await.is_empty() }).await;
+    world.tracker.handle.clear_faults();
+    public.call("GET", "/errors/{id}", &[("id", &id)], None, 404).await;
+}
+
+async fn trackers(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
+    let support = public.get("/trackers/{name}", &[("name", "support")]).await;
+    looks_like("tracker", &support);
+    assert_eq!((&support["kind"], &support["status"]), (&json!("salesforce"), &json!("ok")), "{support}");
+    assert!(support["org_id"].as_str().is_some_and(|id| id.len() == 18) && support["webhook_url"].is_null(), "{support}");
+    let helpdesk = private.get("/trackers/{name}", &[("name", "helpdesk")]).await;
+    looks_like("tracker", &helpdesk);
+    assert!(helpdesk["webhook_url"].as_str().is_some_and(|url| url.contains("/hooks/helpdesk/")), "{helpdesk}");
+    assert_eq!(public.get("/trackers", &[]).await["items"][0], support);
+    let check = public.call("POST", "/trackers/{name}/check", &[("name", "support")], None, 200).await;
+    looks_like("check", &check);
+    let rotated = private
+        .call("POST", "/trackers/{name}/rotate-token", &[("name", "helpdesk")], Some(json!({"at_once": false})), 200)
+        .await;
+    assert_ne!(rotated["webhook_url"], helpdesk["webhook_url"]);
+    let refused = public.call("POST", "/trackers/{name}/sign-in", &[("name", "support")], None, 409).await;
+    assert!(refused["detail"].as_str().is_some_and(|text| text.contains("authorization-code")), "{refused}");
+    let types = public.get("/trackers/{name}/types", &[("name", "support")]).await;
+    assert!(types["items"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "Case")), "{types}");
+    let described = public.get("/trackers/{name}/types/{type}", &[("name", "support"), ("type", "Case")]).await;
+    let fields = described["fields"].as_array().expect("fields");
+    let subject = fields.iter().find(|field| field["name"] == "Subject").expect("a subject");
+    assert_eq!(
+        (&subject["type"], &subject["length"], &subject["writable"]),
+        (&json!("string"), &json!(255), &json!(true)),
+        "{subject}"
+    );
+    let status = fields.iter().find(|field| field["name"] == "Status").expect("a status");
+    assert!(status["values"].as_array().is_some_and(|values| values.contains(&json!("New"))), "{status}");
+    public.call("GET", "/trackers/{name}/types/{type}", &[("name", "support"), ("type", "Nonsense")], None, 422).await;
+    let case = world.new_case(json!({"Subject": "Where"}));
+    world.issue_with("Where").await;
+    world.quiet().await;
+    let template = "/trackers/{name}/entities/{type}/{key}";
+    let page: String =
+        url::form_urlencoded::byte_serialize(format!("{}/lightning/r/Case/{case}/view", world.org.url).as_bytes()).collect();
+    for key in [case.as_str(), &case[..15], &page] {
+        let found = public.get(template, &[("name", "support"), ("type", "Case"), ("key", key)]).await;
+        assert_eq!((&found["key"], found["twins"].as_array().map(Vec::len)), (&json!(case), Some(1)), "{key}: {found}");
+        assert_eq!(found["history"][0]["outcome"], "sent", "{found}");
+    }
+    public.get("/queue", &[]).await;
+    let status = public.get("/status", &[]).await;
+    assert_eq!((&status["kind"], &status["ready"]), (&json!("public"), &json!(true)), "{status}");
+    public.get("/openapi.json", &[]).await;
+}
+
+async fn administration(public: &Judge<'_>, id: &str) {
+    let wanted = json!({"name": "partner", "scopes": ["read"], "connections": [id], "expires_at": "2099-01-01T00:00:00Z"});
+    let mut made = public.call("POST", "/tokens", &[], Some(wanted), 201).await;
+    let secret = made.as_object_mut().expect("an object").remove("secret").expect("once");
+    looks_like("token", &made);
+    let listed = public.get("/tokens", &[]).await;
+    assert_eq!(listed["items"][0], made);
+    assert!(!listed.to_string().contains(secret.as_str().expect("text")));
+    let token = made["id"].as_str().expect("an id");
+    public.call("DELETE", "/tokens/{id}", &[("id", token)], None, 204).await;
+    let audit = public.get("/audit", &[]).await;
+    assert_eq!((&audit["items"][0]["action"], &audit["items"][0]["by"]), (&json!("token.delete"), &json!("configuration")));
+}

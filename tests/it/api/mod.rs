@@ -1,0 +1,9 @@
+//! The API as its callers meet it: two full nodes, answers held against the design and against the document.
+
+mod bodies;
+mod description;
+mod lists;
+mod repeats;
+mod requests;
+mod stream;
+mod tokens;
