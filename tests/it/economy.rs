@@ -147,7 +147,8 @@ fn message(world: &World, cases: &[Value]) -> String {
         "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" \
          xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xmlns:sf=\"urn:sobject.enterprise.soap.sforce.com\"><s:Body>\
          <notifications xmlns=\"http://soap.sforce.com/2005/09/outbound\"><OrganizationId>{}</OrganizationId>\
-         <ActionId>04k5i000000TmAb</ActionId>{notifications}</notifications></s:Body></s:Envelope>",
+         <ActionId>04k5i000000TmAb</ActionId><SessionId xsi:nil=\"true\"/><EnterpriseUrl>https://org.example</EnterpriseUrl>\
+         <PartnerUrl>https://org.example</PartnerUrl>{notifications}</notifications></s:Body></s:Envelope>",
         world.org.handle.org_id()
     )
 }

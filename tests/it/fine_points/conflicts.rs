@@ -171,8 +171,12 @@ async fn an_edit_counts_from_when_it_was_made_not_from_when_we_heard_of_it() {
     clock.advance(A_WHILE);
     world.edit_case(&case, json!({"Subject": "newer"}));
     world.told(&world.public, &case, "it waits to leave", |line| line["changes"].to_string().contains("newer")).await;
+    world.public.stop().await;
     clock.advance(A_WHILE);
     world.private.start().await;
+    // The tracker repeats its notice: from it alone the node knows when the edit was made.
+    world.told(&world.private, &issue, "it waits to leave", |line| line["changes"].to_string().contains("older")).await;
+    world.public.start().await;
     until("the newer edit there", || world.issue_field(&issue, "summary") == "newer").await;
     world.quiet().await;
     assert_eq!(world.case_field(&case, "Subject"), "newer");

@@ -64,6 +64,9 @@ async fn every_operation_wants_its_scope() {
     }
     let http = crate::support::http();
     for (method, path) in operations(node).await {
+        if path == "/openapi.json" {
+            continue;
+        }
         let word = method.to_uppercase();
         let bare = http.request(word.parse().expect("a method"), format!("{}/api/v1{}", node.url, filled(&path))).send().await;
         let bare = bare.expect("an answer");

@@ -108,7 +108,7 @@ async fn a_body_over_its_limit_is_refused_and_the_connection_survives() {
     let join = "/link/v1/invitations/00000000-0000-0000-0000-000000000000/accept".to_owned();
     let api = "/api/v1/connections".to_owned();
     for (node, path, size) in [
-        (&world.public, &outbound, 2_500_000),
+        (&world.public, &outbound, 17_000_000),
         (&world.private, &hook, 2_500_000),
         (&world.public, &api, 1_500_000),
         (&world.public, &link, 5_000_000),

@@ -73,7 +73,7 @@ async fn one_id_follows_one_change_through_both_logs() {
     let agent = org.handle.agent_user();
     let case = org.handle.create("Case", &json!({"Subject": "Followed"}), &agent).expect("the org takes it");
     until("the change in both logs", || {
-        let there = ids(&private, "an event ended", "applied");
+        let there = ids(&private, "a change ended", "applied");
         ids(&public, "a change ended", "sent").iter().any(|id| there.contains(id))
     })
     .await;
@@ -81,7 +81,7 @@ async fn one_id_follows_one_change_through_both_logs() {
     let issue = tracker.handle.all().remove(0).key;
     tracker.handle.edit(&issue, &json!({"summary": "And back"}));
     until("the edit in both logs", || {
-        let there = ids(&public, "an event ended", "applied");
+        let there = ids(&public, "a change ended", "applied");
         ids(&private, "a change ended", "sent").iter().any(|id| there.contains(id))
     })
     .await;
