@@ -8,8 +8,8 @@
 //!
 //! [`Pool`] keeps a few children (`wicketgate rule-worker`), one job at a time each, and kills a child that has not
 //! answered after twice the wall-clock limit. The child ([`worker`]) confines itself and reads jobs until its input ends.
-//! Each job gets a runtime and a context of its own (`sandbox`), so one rule's globals never reach the next; the next
-//! pair is made while the child would be idle. `prelude.js` builds what the rule sees, and checks what it leaves.
+//! Each rule that somebody wrote gets a runtime and a context of its own (`sandbox`), so its globals never reach the next;
+//! the next pair is made while the child would be idle. Runs of the built-in pair, which is ours, may share one. `prelude.js` builds what the rule sees, and checks what it leaves.
 //!
 //! What a rule may count on:
 //! - A rule is a function body in strict mode: `return` ends it, `skip(reason)` ends it and says that nothing should
@@ -31,7 +31,7 @@
 //! - Precompiled bytecode is never loaded, and there is no module loader: `import()` never settles.
 //!
 //! One more helper: give it to `make` in `prelude.js` and name it in `sandbox::PARAMETERS`, same place in both. One more
-//! built-in pair: two files in `builtin/` and a line in [`built_in`].
+//! built-in pair: two files in `builtin/` and a line in [`BUILT_IN`].
 
 mod pool;
 mod protocol;
@@ -44,12 +44,19 @@ pub use pool::{Line, Pool, PoolSettings, Processes, Spawn};
 
 use crate::domain::rule::RulePair;
 
+/// Kind of tracker, its outgoing and its incoming rule.
+const BUILT_IN: [(&str, &str, &str); 2] = [
+    ("salesforce", include_str!("builtin/salesforce.outgoing.js"), include_str!("builtin/salesforce.incoming.js")),
+    ("webhook", include_str!("builtin/webhook.outgoing.js"), include_str!("builtin/webhook.incoming.js")),
+];
+
 /// The built-in pair of a tracker kind (design.md, "The built-in pair"), version 0; `None` for a kind without one.
 pub fn built_in(tracker_kind: &str) -> Option<RulePair> {
-    let (outgoing, incoming) = match tracker_kind {
-        "salesforce" => (include_str!("builtin/salesforce.outgoing.js"), include_str!("builtin/salesforce.incoming.js")),
-        "webhook" => (include_str!("builtin/webhook.outgoing.js"), include_str!("builtin/webhook.incoming.js")),
-        _ => return None,
-    };
+    let (_, outgoing, incoming) = BUILT_IN.into_iter().find(|(kind, ..)| *kind == tracker_kind)?;
     Some(RulePair { outgoing: outgoing.to_owned(), incoming: incoming.to_owned(), version: 0 })
+}
+
+/// Whether this is the text of one of them.
+fn is_built_in(source: &str) -> bool {
+    BUILT_IN.iter().any(|(_, outgoing, incoming)| source == *outgoing || source == *incoming)
 }

@@ -268,6 +268,23 @@ async fn one_rules_globals_never_reach_the_next() {
 }
 
 #[tokio::test]
+async fn runs_of_the_built_in_pair_share_an_engine_and_nothing_else() {
+    let (pool, pair) = (pool(), built_in("salesforce").expect("a pair"));
+    for n in 0..600 {
+        let case = json!({"Subject": format!("Pump {n}"), "Description": null});
+        let replica = pool.run(&pair.outgoing, &outgoing(case)).await.expect("runs").replica;
+        assert_eq!(replica["summary"], format!("Pump {n}"));
+        let output =
+            pool.run(&pair.incoming, &incoming(json!({}), json!({"summary": n.to_string()}), n == 0)).await.expect("runs");
+        assert_eq!(output.assigned["Subject"], n.to_string());
+        assert_eq!(output.assigned.contains_key("Status"), n == 0, "{:?}", output.assigned);
+    }
+    let written = pool.run("replica.p = typeof prelude; globalThis.y = 1", &outgoing(json!({}))).await.expect("runs").replica;
+    assert_eq!(Value::Object(written), json!({"p": "undefined"}));
+    pool.run(&pair.outgoing, &outgoing(json!({"Subject": "Pump"}))).await.expect("a fresh engine after it");
+}
+
+#[tokio::test]
 async fn big_integers_arrive_as_text_and_big_doubles_stay_numbers() {
     let input = outgoing(
         json!({"id": 9_007_199_254_740_993_u64, "edge": 9_007_199_254_740_992_u64, "list": [-9_007_199_254_740_995_i64], "big": 1e17}),
