@@ -34,14 +34,38 @@ pub struct Outside {
     pub clock: Arc<dyn Clock>,
     /// The program that becomes a rule worker with the argument `rule-worker`.
     pub program: PathBuf,
+    /// Where the key file is lost for good: forget what was sealed with it and start with a new one.
+    pub forget_sealed: bool,
 }
 
 impl Outside {
     /// The system's clock and this program.
     pub fn system() -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("the path of this program")?;
-        Ok(Self { clock: Arc::new(SystemClock), program })
+        Ok(Self { clock: Arc::new(SystemClock), program, forget_sealed: false })
     }
+}
+
+/// Opens the store with its key. A new key beside an older database would open nothing of what is sealed there, so it is
+/// made only where that is said to be forgotten.
+async fn open_store(config: &Config, outside: &Outside) -> anyhow::Result<Store> {
+    let (dir, url, clock) = (&config.node.data_dir, &config.store.url, &outside.clock);
+    let lost = !keyfile::is_there(dir) && Store::is_there(url, dir);
+    anyhow::ensure!(
+        !lost || outside.forget_sealed,
+        "the key file {} is missing, and the database beside it was sealed with it. Put it back from your backup. If it is \
+         lost for good, start once with --forget-sealed: the node gets a new identity. Then sign in again at trackers where \
+         a person signs in, register the new addresses of the doors, and re-key each connection: a new invitation on it, \
+         accepted at the other end",
+        dir.join(keyfile::NAME).display()
+    );
+    let sealer = Arc::new(Sealer::new(&[keyfile::load_or_create(dir, clock.as_ref())?]));
+    let store = Store::open(url, dir, sealer, clock.clone()).await?;
+    if lost {
+        store.write("forget_sealed", |tx| Box::pin(async move { tx.forget_sealed().await })).await?;
+        tracing::warn!("the key file was lost: what was sealed with it is forgotten, and this node has a new identity");
+    }
+    Ok(store)
 }
 
 /// A running node.
@@ -64,9 +88,7 @@ impl Node {
     pub async fn start(config: &Config, outside: Outside) -> anyhow::Result<Self> {
         let lifecycle = Lifecycle::default();
         let clock = outside.clock.clone();
-        let key = keyfile::load_or_create(&config.node.data_dir, clock.as_ref())?;
-        let sealer = Arc::new(Sealer::new(&[key]));
-        let store = Store::open(&config.store.url, &config.node.data_dir, sealer, clock.clone()).await?;
+        let store = open_store(config, &outside).await?;
         let rules: Arc<dyn RuleEngine> = Arc::new(Pool::new(PoolSettings {
             program: outside.program,
             args: vec!["rule-worker".into()],
@@ -155,10 +177,10 @@ async fn open_link(
 }
 
 /// Runs a node until a signal, or until it stops by itself.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, forget_sealed: bool) -> anyhow::Result<()> {
     // A write beyond the limit on file sizes (`ulimit -f`) would end the process; handled, it fails as on a full disk.
     let _beyond = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(XFSZ))?;
-    let node = Node::start(&config, Outside::system()?).await?;
+    let node = Node::start(&config, Outside { forget_sealed, ..Outside::system()? }).await?;
     for address in &node.addresses {
         tracing::info!(node = config.node.name, "listening on {address}");
     }

@@ -12,15 +12,15 @@ use crate::{
 };
 
 /// Runs a public node until stopped.
-pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
+pub(super) async fn serve(config: Config, forget_sealed: bool) -> anyhow::Result<()> {
     telemetry::init(&config.node.log)?;
-    app::run(config).await
+    app::run(config, forget_sealed).await
 }
 
 /// Runs a private node until stopped.
-pub(super) async fn relay(config: Config) -> anyhow::Result<()> {
+pub(super) async fn relay(config: Config, forget_sealed: bool) -> anyhow::Result<()> {
     telemetry::init(&config.node.log)?;
-    app::run(config).await
+    app::run(config, forget_sealed).await
 }
 
 /// Plays the demo; with `check` once, telling whether all went well.

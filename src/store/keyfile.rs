@@ -21,6 +21,11 @@ pub const NAME: &str = "seal.key";
 /// More than a key in base64url with line ends.
 const LARGEST: u64 = 256;
 
+/// Whether there is a key file; one that cannot be looked at counts as there.
+pub fn is_there(data_dir: &Path) -> bool {
+    data_dir.join(NAME).try_exists().unwrap_or(true)
+}
+
 /// The key in `<data_dir>/seal.key` (32 bytes as base64url); a new one, on disk for good, where there is none.
 ///
 /// Errors: [`StoreError::Unavailable`] where the file cannot be read or made, [`StoreError::Broken`] where it holds no

@@ -112,6 +112,11 @@ impl Store {
         Ok(Self { backend, wakes, leases })
     }
 
+    /// Whether a database is there already.
+    pub fn is_there(url: &str, data_dir: &Path) -> bool {
+        url.strip_prefix("sqlite:").is_some_and(|name| data_dir.join(name).try_exists().unwrap_or(false))
+    }
+
     /// Runs `work` in a write transaction and answers after the commit.
     pub async fn write<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
     where

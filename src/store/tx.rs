@@ -45,6 +45,8 @@ pub trait Tx: Send {
     async fn put_secret(&mut self, name: &str, value: &Secret) -> Got<()>;
     /// Forgets it.
     async fn delete_secret(&mut self, name: &str) -> Got<()>;
+    /// Forgets all that is sealed: secrets, and the codes of invitations.
+    async fn forget_sealed(&mut self) -> Got<()>;
 
     // Trackers.
 

@@ -10,6 +10,7 @@ mod fine_points;
 mod kill;
 mod lives;
 mod look;
+mod lost_key;
 mod network;
 mod notify;
 mod round_trip;

@@ -43,6 +43,9 @@ impl Tx for SqliteTx<'_> {
     async fn delete_secret(&mut self, name: &str) -> Got<()> {
         settings::delete_secret(self, name).await
     }
+    async fn forget_sealed(&mut self) -> Got<()> {
+        settings::forget_sealed(self).await
+    }
     async fn tracker_state(&mut self, tracker: &str) -> Got<TrackerState> {
         settings::tracker_state(self, tracker).await
     }

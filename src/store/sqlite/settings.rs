@@ -30,6 +30,11 @@ pub(super) async fn delete_secret(tx: &mut SqliteTx<'_>, name: &str) -> Got<()> 
     tx.run(query("DELETE FROM secrets WHERE name = $1").bind(name)).await.map(drop)
 }
 
+pub(super) async fn forget_sealed(tx: &mut SqliteTx<'_>) -> Got<()> {
+    tx.run(query("DELETE FROM secrets")).await?;
+    tx.run(query("DELETE FROM invitations")).await.map(drop)
+}
+
 pub(super) async fn tracker_state(tx: &mut SqliteTx<'_>, tracker: &str) -> Got<TrackerState> {
     let state = tx.one(query("SELECT state FROM trackers WHERE tracker = $1").bind(tracker), |row| from_json(col(row, 0)?));
     Ok(state.await?.unwrap_or_default())

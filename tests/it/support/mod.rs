@@ -154,7 +154,8 @@ impl TestNode {
     /// Starts it in this process.
     pub async fn start(&mut self) {
         let config = Config::parse("test.toml", &self.config, std::iter::empty(), self.role).expect("a good configuration");
-        let outside = Outside { clock: self.clock.clone(), program: PathBuf::from(env!("CARGO_BIN_EXE_wicketgate")) };
+        let outside =
+            Outside { clock: self.clock.clone(), program: PathBuf::from(env!("CARGO_BIN_EXE_wicketgate")), forget_sealed: false };
         self.node = Some(Node::start(&config, outside).await.expect("starts"));
     }
 
