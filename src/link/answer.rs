@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     Link,
-    auth::{Claimed, Expected, RequestClaims, check_clock, check_request, sign_answer},
+    auth::{Claimed, Expected, check_clock, check_request, sign_answer},
     exchange::{Heard, Hearing, Limit, Spoken, has_events, hear, is_news, room, speak, speak_idle},
     keys::{PublicKey, peek},
     mailbox::Entry,
@@ -78,11 +78,6 @@ impl Asker {
 /// Name of the mark that a deleted connection leaves: its partner's key, so that it can be told.
 pub(super) fn tombstone(id: ConnectionId) -> String {
     format!("link.gone.{id}")
-}
-
-/// Name under which it is kept how far ahead a partner's clock was.
-fn ahead(id: ConnectionId) -> String {
-    format!("link.ahead.{id}")
 }
 
 struct Known {
@@ -160,24 +155,6 @@ impl Link {
             serde_json::from_slice(body).map_err(|error| Refusal::Malformed(format!("the body is no exchange: {error}")))?;
         self.enter(&known.connection, &asked.run, now).await?;
         self.converse(*known, asked, now).await
-    }
-
-    /// A token is good once, also across a restart.
-    async fn use_up(&self, id: ConnectionId, claims: &RequestClaims, now: Time) -> Result<(), Refusal> {
-        if self.used.is_young(now) {
-            let read = self.parts.store.read("link.ahead", move |tx| Box::pin(async move { tx.secret(&ahead(id)).await }));
-            let mark = read.await.map_err(busy)?.and_then(|mark| mark.expose().parse::<i64>().ok());
-            if mark.is_some_and(|mark| claims.iat <= mark) {
-                return Err(Refusal::TryLater(1));
-            }
-        }
-        if let Some(mark) = self.used.take(claims, now)? {
-            let mark = Secret::new(mark.to_string());
-            let write =
-                self.parts.store.write("link.ahead", move |tx| Box::pin(async move { tx.put_secret(&ahead(id), &mark).await }));
-            write.await.map_err(busy)?;
-        }
-        Ok(())
     }
 
     async fn find(&self, id: ConnectionId) -> Result<Found, StoreError> {

@@ -8,16 +8,16 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
+use super::lenient::{awaiting, key, limit, or_default, seconds};
 use crate::{
     clock::Time,
     domain::{
         connection::{Awaiting, Kind, Mode, Prefer, Switch},
         ids::{ConnectionId, EventId, Side},
     },
-    secret::{base64url, from_base64url},
 };
 
 /// Header of an answer: the JWT that vouches for it.
@@ -129,33 +129,6 @@ const fn on() -> Switch {
     Switch::Active
 }
 
-/// A member that may be null.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// Who takes more events than we ever send takes all.
-fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let number = Option::<u64>::deserialize(deserializer)?;
-    Ok(number.map_or(MAX_EVENTS, |number| u32::try_from(number).unwrap_or(u32::MAX)))
-}
-
-/// A key as base64url of its bytes, padded or not, or as a JWK.
-fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = match Value::deserialize(deserializer)? {
-        Value::Object(jwk) => jwk.get("x").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        Value::String(text) => text,
-        _ => String::new(),
-    };
-    let bytes = from_base64url(text.trim_end_matches('=')).ok_or_else(|| serde::de::Error::custom("the key cannot be read"))?;
-    Ok(base64url(&bytes))
-}
-
-/// Whatever the other side waits for, the connection is not active there yet.
-fn awaiting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Awaiting>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(|_| Awaiting::Confirmation))
-}
-
 /// `POST /link/v1/invitations/{id}/accept`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are link.md's")]
@@ -203,7 +176,7 @@ pub struct CodeClaims {
     pub jti: String,
     pub secret: String,
     /// Seconds since 1970.
-    #[serde(deserialize_with = "super::auth::seconds")]
+    #[serde(deserialize_with = "seconds")]
     pub exp: i64,
     #[serde(default, deserialize_with = "or_default")]
     pub node: String,

@@ -46,7 +46,7 @@ async fn a_link_is_a_wish_that_the_connection_grants() {
     let first = id();
     mate.put(link(&first, &plain));
     mate.put(change(&first, "taken over"));
-    mate.until_result(&first, "parked").await;
+    mate.until("the question", |event| event["twin"] == json!(first) && event["outcome"] == "parked").await;
     assert_eq!(summary(&ours, &plain).await, "plain");
     let error = ours.node.get("/errors").await["items"][0].clone();
     assert_eq!(

@@ -241,7 +241,7 @@ async fn altered_codes_open_nothing() {
     refused(&ours, &theirs.key.sign_with(&header, &bent("exp", json!(1000))), "invitation_expired").await;
     // A code that a stranger signed itself names an address that we may not reach.
     let inside = theirs.key.sign_with(&header, &bent("iss", json!("http://169.254.169.254/latest")));
-    refused(&ours, &inside, "peer_unreachable").await;
+    refused(&ours, &inside, "address_not_allowed").await;
     assert!(theirs.state().accepted.is_empty() && theirs.state().faults.is_empty());
     ours.joins(&theirs).await;
     ours.stop().await;
@@ -257,7 +257,7 @@ async fn a_join_is_believed_only_with_the_codes_key() {
     let mut claims = real.code_claims();
     (claims["iss"], claims["jti"]) = (json!(impostor.url), json!(impostor.invitation));
     let code = real.key.sign_with(&json!({"alg": "EdDSA"}), &claims);
-    refused(&ours, &code, "peer_unreachable").await;
+    refused(&ours, &code, "not_a_node").await;
     assert_eq!(ours.node.get("/connections").await["items"], json!([]));
     ours.stop().await;
     real.stop();
