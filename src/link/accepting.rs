@@ -9,7 +9,7 @@ use super::{
     call::{Failure, Outgoing},
     code,
     exchange::begin_epoch,
-    joining::{FEATURES, crate_version, proof, refused},
+    joining::{FEATURES, crate_version, proofs, refused},
     protocol::{AcceptAnswered, AcceptAsked, CALL, accept_path, on_wire},
 };
 use crate::{
@@ -17,6 +17,10 @@ use crate::{
     store::{Notice, StoreError, Topic, rows::AuditLine},
 };
 
+/// Longest name of anything that the other side may have, in characters.
+const SHORT: usize = 200;
+/// Features that are remembered.
+const MOST_FEATURES: usize = 100;
 /// Tries of an acceptance while the clocks find each other or the other node starts.
 const TRIES: u32 = 4;
 
@@ -112,18 +116,18 @@ impl Link {
 
     async fn ask_to_join(&self, read: &code::Read, asked: &AcceptAsked) -> Result<AcceptAnswered, Refused> {
         let body = serde_json::to_vec(asked).expect("plain data becomes JSON");
-        let proof = proof(&read.claims.secret, &body)
-            .ok_or_else(|| refused("invitation_invalid", "this code holds no readable secret", Some("code")))?;
+        let mut proofs = proofs(&read.claims.secret, &body).into_iter();
+        let mut proof = proofs.next();
         let mut ahead = 0;
         for attempt in 1..=TRIES {
             let reply = self
                 .call(Outgoing {
                     partner: &read.key,
                     base: &read.claims.iss,
-                    path: accept_path(read.claims.jti),
+                    path: accept_path(&read.claims.jti),
                     subject: read.claims.connection.id.to_string(),
                     body: body.clone(),
-                    proof: Some(proof.clone()),
+                    proof: proof.clone(),
                     timeout: CALL,
                     ahead,
                 })
@@ -137,6 +141,8 @@ impl Link {
             ahead = reply.ahead.correct(0).div_euclid(1000);
             match refusal.code.as_str() {
                 "clock_skew" if attempt < TRIES => {}
+                // It may take the secret's text for the key.
+                "bad_signature" if attempt < TRIES && proofs.len() > 0 => proof = proofs.next(),
                 "try_later" if attempt < TRIES => {
                     let pause = reply.retry_after.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(5));
                     self.parts.clock.sleep(pause).await;
@@ -158,7 +164,7 @@ impl Link {
         let before = wanted.remote.take();
         let before_key = before.as_ref().map(|before| before.key_fingerprint.clone());
         wanted.remote = Some(Remote {
-            node: answered.node,
+            node: short(&answered.node),
             url: Some(read.claims.iss.clone()),
             tracker_kind: read.claims.connection.tracker_kind.clone(),
             state: match before {
@@ -170,8 +176,8 @@ impl Link {
             last_seen_at: Some(now),
             key: read.key.text(),
             key_fingerprint: read.key.fingerprint().to_owned(),
-            version: answered.version,
-            features: answered.features,
+            version: short(&answered.version),
+            features: answered.features.iter().take(MOST_FEATURES).map(|feature| short(feature)).collect(),
         });
         wanted.awaiting = waits.then_some(Awaiting::Confirmation);
         wanted.confirm = false;
@@ -224,6 +230,11 @@ impl Link {
                 error => error.into(),
             })
     }
+}
+
+/// What a stranger calls itself, cut to what is shown anywhere.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(SHORT).collect()
 }
 
 /// A connection that is here already: its first answer was lost, or the code re-keys it.

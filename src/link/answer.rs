@@ -10,11 +10,11 @@ use bytes::Bytes;
 
 use super::{
     Link,
-    auth::{Expected, RequestClaims, check_clock, check_request, sign_answer},
+    auth::{Claimed, Expected, check_clock, check_request, sign_answer},
     exchange::{Heard, Hearing, Limit, Spoken, has_events, hear, is_news, room, speak, speak_idle},
     keys::{PublicKey, peek},
     mailbox::Entry,
-    protocol::{Answered, Asked, MAX_BODY, MAX_WAIT, Refusal, on_wire},
+    protocol::{Answered, Asked, MAX_BODY, MAX_EPOCH, MAX_WAIT, Refusal, on_wire},
     trouble::{self, Trouble},
 };
 use crate::{
@@ -67,9 +67,11 @@ pub(super) struct Asker {
     pub(super) subject: String,
 }
 
-impl From<&RequestClaims> for Asker {
-    fn from(claims: &RequestClaims) -> Self {
-        Self { fingerprint: claims.iss.clone(), jti: claims.jti.clone(), subject: claims.sub.clone() }
+impl Asker {
+    /// Whom a request names, believed only as an address.
+    pub(super) fn claimed(token: Option<&str>) -> Option<Self> {
+        let Claimed { iss, jti, sub } = token.and_then(peek)?;
+        (!iss.is_empty() && !jti.is_empty()).then_some(Self { fingerprint: iss, jti, subject: sub })
     }
 }
 
@@ -103,6 +105,12 @@ impl Link {
         }
     }
 
+    /// Refuses a call without looking further; one about a connection (`subject`) has to name it.
+    pub fn refuse(&self, subject: Option<&str>, call: &Call, refusal: &Refusal) -> Answer {
+        let asker = Asker::claimed(call.token.as_deref()).filter(|asker| subject.is_none_or(|subject| asker.subject == subject));
+        self.refused(refusal, asker.as_ref())
+    }
+
     pub(super) fn refused(&self, refusal: &Refusal, asker: Option<&Asker>) -> Answer {
         self.signed(refusal.status(), refusal.document(), asker, refusal.retry_after())
     }
@@ -116,20 +124,21 @@ impl Link {
 
     async fn exchanged(&self, id: ConnectionId, call: &Call, asker: &mut Option<Asker>) -> Result<Answered, Refusal> {
         let token = call.token.as_deref().ok_or(Refusal::BadSignature("there is no bearer token"))?;
-        let claimed: RequestClaims = peek(token).ok_or(Refusal::BadSignature("the token cannot be read"))?;
-        let found = self.find(id).await.map_err(busy)?;
-        let (key, known) = match found {
-            // A connection of that id was never here, so naming it in the answer can mislead nobody else.
-            Found::Unknown => {
-                *asker = (claimed.sub == id.to_string()).then(|| Asker::from(&claimed));
-                return Err(Refusal::UnknownConnection);
-            }
+        let subject = id.to_string();
+        // A connection of that id was never here, so naming it in the answer can mislead nobody else.
+        *asker = Asker::claimed(Some(token)).filter(|asker| asker.subject == subject);
+        let (key, known) = match self.find(id).await.map_err(busy)? {
+            Found::Unknown => return Err(Refusal::UnknownConnection),
             Found::Gone(key) => (key, None),
             Found::Known(known) => (known.key.clone(), Some(known)),
         };
-        *asker = (claimed.iss == key.fingerprint()).then(|| Asker::from(&claimed));
+        // Whatever the request claims to be, the answer is for the partner and speaks of this connection.
+        *asker = Asker::claimed(Some(token)).map(|claimed| Asker {
+            fingerprint: key.fingerprint().to_owned(),
+            jti: claimed.jti,
+            subject: subject.clone(),
+        });
         let Some(body) = call.body.as_ref() else { return Err(Refusal::TooLarge(MAX_BODY)) };
-        let subject = id.to_string();
         let expected = Expected {
             audience: self.key.public().fingerprint(),
             subject: &subject,
@@ -141,7 +150,7 @@ impl Link {
         let Some(known) = known else { return Err(Refusal::ConnectionGone) };
         let now = self.parts.clock.now();
         check_clock(&claims, now)?;
-        self.used.take(&claims, now)?;
+        self.use_up(id, &claims, now).await?;
         let asked: Asked =
             serde_json::from_slice(body).map_err(|error| Refusal::Malformed(format!("the body is no exchange: {error}")))?;
         self.enter(&known.connection, &asked.run, now).await?;
@@ -215,7 +224,11 @@ impl Link {
             // Who dials reads the clocks by itself.
             clock_offset_ms: asked.clock_offset_ms.filter(|_| !super::dials(&known.connection)),
         };
-        let from = heard.ack + 1;
+        if epoch > MAX_EPOCH {
+            return Err(Refusal::Malformed("epoch is higher than any".to_owned()));
+        }
+        let from = heard.ack.saturating_add(1);
+        let mut wait = wait;
         if is_news(&known.connection, &known.state, &heard, now) {
             let hearing = self
                 .parts
@@ -224,6 +237,8 @@ impl Link {
                 .await
                 .map_err(busy)?;
             match hearing {
+                // That they are stored is something to say.
+                Hearing::Done(taken) if taken > 0 => wait = 0,
                 Hearing::Done(_) => {}
                 Hearing::Lower(present) => return Err(Refusal::Epoch(present)),
                 Hearing::Waits => return Err(Refusal::TryLater(60)),

@@ -125,8 +125,10 @@ fn not_signed(status: u16) -> Failure {
 impl Link {
     pub(super) async fn call(&self, call: Outgoing<'_>) -> Result<Reply, Failure> {
         let clock = &self.parts.clock;
+        let url = join(call.base, &call.path).ok_or_else(unreadable)?;
+        vet(&url, &self.parts.guard).await.map_err(Trouble::from)?;
         let sent = clock.now();
-        let iat = claim(sent) + call.ahead;
+        let iat = claim(sent).saturating_add(call.ahead);
         let claims = RequestClaims {
             iss: self.fingerprint(),
             aud: call.partner.fingerprint().to_owned(),
@@ -135,11 +137,10 @@ impl Link {
             exp: iat + TOKEN_LIFE,
             jti: clock.id().to_string(),
             method: "POST".to_owned(),
-            path: call.path,
+            // As it is asked for: with the base of the other node's address, where that has one.
+            path: url.path().to_owned(),
             bh: body_hash(&call.body),
         };
-        let url = join(call.base, &claims.path).ok_or_else(unreadable)?;
-        vet(&url, &self.parts.guard).await.map_err(Trouble::from)?;
         let mut request = self
             .parts
             .http

@@ -110,7 +110,8 @@ struct View {
     batch: Batch,
     failures: u32,
     second_since: Option<Time>,
-    skew_tries: u32,
+    /// Exchanges in a row that were repeated at once for what the partner said.
+    again: u32,
 }
 
 struct Dialler {
@@ -160,7 +161,7 @@ impl Dialler {
             batch: Batch::new(),
             failures: 0,
             second_since: None,
-            skew_tries: 0,
+            again: 0,
         };
         Self { link, id, view: Mutex::new(view), nudge: Notify::new(), again: Notify::new() }
     }
@@ -199,10 +200,37 @@ impl Dialler {
                 }
             };
             tokio::select! {
-                () = self.link.parts.clock.sleep(pause) => {}
+                () = self.rest(pause) => {}
                 () = self.link.parts.lifecycle.stopping() => return,
             }
         }
+    }
+
+    /// A pause; shorter where a person gave the other node another address or key meanwhile, or switched.
+    async fn rest(&self, pause: Duration) {
+        let clock = &self.link.parts.clock;
+        let topic = self.link.parts.store.wakes().on(Topic::Connections);
+        let before = self.place().await;
+        let end = clock.now().plus(pause);
+        loop {
+            let woken = topic.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            if self.place().await != before {
+                return;
+            }
+            tokio::select! {
+                () = woken => {}
+                () = clock.sleep(end.since(clock.now())) => return,
+            }
+        }
+    }
+
+    /// Whom we dial and what for.
+    async fn place(&self) -> Option<(Switch, Option<String>, String)> {
+        let (connection, ..) = self.link.look(self.id).await.ok()??;
+        let remote = connection.remote.as_ref()?;
+        Some((connection.switch(), remote.url.clone(), remote.key.clone()))
     }
 
     /// Says why nothing flows.

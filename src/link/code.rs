@@ -50,6 +50,10 @@ pub fn read(text: &str, now: Time) -> Result<Read, Refused> {
     }
     let claims: CodeClaims =
         peek(&code).ok_or_else(|| invalid("this is not an invitation code: members are missing; copy the whole of it"))?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    if claims.jti.is_empty() || claims.jti.len() > 200 || !claims.jti.chars().all(plain) {
+        return Err(invalid("this code names no readable invitation; copy the whole of it again"));
+    }
     let key =
         PublicKey::parse(&claims.key).ok_or_else(|| invalid("this code names no readable key; copy the whole of it again"))?;
     let claims: CodeClaims = key
@@ -102,7 +106,7 @@ mod tests {
     use crate::{
         domain::{
             connection::{Kind, Mode, Prefer},
-            ids::{ConnectionId, InvitationId, Side},
+            ids::{ConnectionId, Side},
         },
         link::protocol::CodeConnection,
     };
@@ -112,7 +116,7 @@ mod tests {
         let claims = CodeClaims {
             v,
             iss: "https://sync.acme.example".to_owned(),
-            jti: InvitationId(Uuid::nil()),
+            jti: Uuid::nil().to_string(),
             secret: "c2VjcmV0".to_owned(),
             exp: 1_000,
             node: "acme".to_owned(),

@@ -78,8 +78,9 @@ pub struct Spoken {
 struct Lenient {
     n: u64,
     id: EventId,
+    /// Unread where it is no id: such an event is stored and told.
     #[serde(default)]
-    twin: serde_json::Value,
+    twin: Option<Box<RawValue>>,
 }
 
 /// How many events we take next.
@@ -160,7 +161,7 @@ fn read(events: &[Box<RawValue>]) -> Vec<(Head, Option<TwinId>, &RawValue)> {
         .iter()
         .map_while(|raw| {
             let event: Lenient = serde_json::from_str(raw.get()).ok()?;
-            let twin = event.twin.as_str().and_then(|text| text.parse().ok());
+            let twin = event.twin.and_then(|twin| serde_json::from_str(twin.get()).ok());
             Some((Head { n: event.n, id: event.id }, twin, &**raw))
         })
         .collect()

@@ -13,7 +13,7 @@ use aws_lc_rs::hmac;
 use super::{
     Code, Link, Refused,
     answer::{Answer, Asker, Call, busy},
-    auth::{Expected, RequestClaims, check_clock, check_request},
+    auth::{Expected, check_clock, check_request},
     code,
     exchange::begin_epoch,
     keys::PublicKey,
@@ -33,10 +33,12 @@ use crate::{
 /// What this node can do beyond the link's first version.
 pub const FEATURES: &[&str] = &[];
 
-/// base64url HMAC-SHA-256 of a body under a code's secret.
-pub fn proof(secret: &str, body: &[u8]) -> Option<String> {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &from_base64url(secret)?);
-    Some(base64url(hmac::sign(&key, body).as_ref()))
+/// base64url HMAC-SHA-256 of a body under a code's secret: under the bytes that it stands for, and under its text, since
+/// link.md does not say which a stranger takes.
+pub fn proofs(secret: &str, body: &[u8]) -> Vec<String> {
+    let under = |key: &[u8]| base64url(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), body).as_ref());
+    let decoded = from_base64url(secret).map(|bytes| under(&bytes));
+    decoded.into_iter().chain([under(secret.as_bytes())]).collect()
 }
 
 pub(super) fn refused(code: &'static str, detail: impl Into<String>, field: Option<&'static str>) -> Refused {
@@ -69,7 +71,7 @@ impl Link {
             &CodeClaims {
                 v: VERSION,
                 iss: url.as_str().trim_end_matches('/').to_owned(),
-                jti: id,
+                jti: id.to_string(),
                 secret: secret.expose().to_owned(),
                 exp: expires_at.seconds(),
                 node: self.parts.node_name.clone(),
@@ -145,31 +147,33 @@ impl Link {
     }
 
     async fn accepted(&self, id: InvitationId, call: &Call, asker: &mut Option<Asker>) -> Result<AcceptAnswered, Refusal> {
+        let token = call.token.as_deref().ok_or(Refusal::BadSignature("there is no bearer token"))?;
+        *asker = Asker::claimed(Some(token));
         let body = call.body.as_ref().ok_or(Refusal::TooLarge(MAX_SMALL))?;
         let asked: AcceptAsked =
             serde_json::from_slice(body).map_err(|error| Refusal::Malformed(format!("the body is no acceptance: {error}")))?;
         let key = PublicKey::parse(&asked.key).ok_or_else(|| Refusal::Malformed("key is no Ed25519 key".to_owned()))?;
         check_words(&asked)?;
-        let token = call.token.as_deref().ok_or(Refusal::BadSignature("there is no bearer token"))?;
-        let claimed: RequestClaims = super::keys::peek(token).ok_or(Refusal::BadSignature("the token cannot be read"))?;
+        let subject = asker.as_ref().map(|asker| asker.subject.clone()).unwrap_or_default();
         let expected = Expected {
             audience: self.key.public().fingerprint(),
-            subject: &claimed.sub,
+            subject: &subject,
             method: &call.method,
             path: &call.path,
             body,
         };
         let claims = check_request(&key, token, expected)?;
-        *asker = Some(Asker::from(&claims));
         let now = self.parts.clock.now();
         check_clock(&claims, now)?;
         let found = self.parts.store.read("link.invited", move |tx| Box::pin(async move { tx.invitation(id).await }));
         let invitation = found.await.map_err(busy)?.ok_or(Refusal::InvitationUnknown)?;
-        let right = proof(invitation.secret.expose(), body).unwrap_or_default();
-        let given = call.proof.as_deref().unwrap_or_default();
-        if claims.sub != invitation.connection_id.to_string() || !same_bytes(right.as_bytes(), given.as_bytes()) {
+        let given = call.proof.as_deref().unwrap_or_default().trim_end_matches('=');
+        let proved = proofs(invitation.secret.expose(), body).iter().any(|right| same_bytes(right.as_bytes(), given.as_bytes()));
+        if claims.sub != invitation.connection_id.to_string() || !proved {
             return Err(Refusal::BadSignature("the proof does not fit the invitation"));
         }
+        // Only now, so that nobody without a code fills the memory. Repeating a join is harmless: no mark is kept.
+        self.used.take(&claims, now)?;
         let node = self.parts.node_name.clone();
         let settled = self
             .parts

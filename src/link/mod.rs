@@ -20,11 +20,13 @@ mod code;
 mod exchange;
 mod joining;
 mod keys;
+mod lenient;
 mod mailbox;
 mod oversize;
 pub mod protocol;
 mod set_back;
 mod trouble;
+mod used;
 #[cfg(test)]
 mod vectors;
 
@@ -44,11 +46,11 @@ use crate::{
     store::{Store, StoreError, Topic},
 };
 
-use auth::Used;
 use keys::NodeKey;
 use mailbox::Mailbox;
 use protocol::Discovery;
 use trouble::Trouble;
+use used::Used;
 
 pub use answer::{Answer, Call};
 pub use client::dials;

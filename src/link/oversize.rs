@@ -1,6 +1,8 @@
 //! An event that cannot pass alone goes empty under its number, so that what follows is not held up; its twin is
 //! parked for a person. The one exception to "bytes never change once they have a number".
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::Parts;
@@ -10,13 +12,18 @@ use crate::{
         ids::{ConnectionId, ErrorId},
         twin::Status,
     },
-    store::{StoreError, rows::Numbered},
+    store::{Lease, LeaseKey, StoreError, rows::Numbered},
 };
+
+/// How soon a twin that is being worked on is asked for again.
+const BUSY: Duration = Duration::from_millis(20);
 
 /// Empties event `n` of a connection and parks its twin.
 pub(super) async fn pass_empty(parts: &Parts, id: ConnectionId, n: u64) -> Result<(), StoreError> {
     let now = parts.clock.now();
     let error_id = ErrorId(parts.clock.id());
+    // Held, or whoever works on the twin at this moment would write over it.
+    let _lease = hold(parts, id, n).await?;
     parts
         .store
         .write("link.pass_empty", move |tx| {
@@ -55,6 +62,28 @@ pub(super) async fn pass_empty(parts: &Parts, id: ConnectionId, n: u64) -> Resul
             })
         })
         .await
+}
+
+async fn hold(parts: &Parts, id: ConnectionId, n: u64) -> Result<Option<Lease>, StoreError> {
+    loop {
+        let twin = parts
+            .store
+            .read("link.twin_of_event", move |tx| {
+                Box::pin(async move {
+                    let event = tx.numbered_from(id, n, 1, usize::MAX).await?.into_iter().next();
+                    let Some(twin) = event.and_then(|event| event.twin) else { return Ok(None) };
+                    tx.twin(id, twin).await
+                })
+            })
+            .await?;
+        let Some(twin) = twin else { return Ok(None) };
+        let record =
+            twin.local.map(|local| LeaseKey::Record { tracker: twin.tracker, entity_type: local.entity_type, key: local.key });
+        if let Some(lease) = parts.store.leases().take([LeaseKey::Twin(twin.id)].into_iter().chain(record).collect()) {
+            return Ok(Some(lease));
+        }
+        parts.clock.sleep(BUSY).await;
+    }
 }
 
 fn empty(event: &Numbered, at: &str) -> String {

@@ -11,11 +11,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
+use super::lenient::{awaiting, key, limit, or_default, seconds};
 use crate::{
     clock::Time,
     domain::{
-        connection::{Kind, Mode, Prefer, Switch},
-        ids::{ConnectionId, EventId, InvitationId, Side},
+        connection::{Awaiting, Kind, Mode, Prefer, Switch},
+        ids::{ConnectionId, EventId, Side},
     },
 };
 
@@ -29,6 +30,8 @@ pub const MAX_BODY: usize = 4 * 1024 * 1024;
 pub const MAX_BATCH: usize = MAX_BODY - 64 * 1024;
 /// Events in one exchange.
 pub const MAX_EVENTS: u32 = 1_000;
+/// Highest epoch that a peer may speak of: nobody is set back so often.
+pub const MAX_EPOCH: u64 = 1 << 32;
 /// Events of one connection that may wait to be applied.
 pub const INBOX_EVENTS: u64 = 10_000;
 /// Bytes of one connection that may wait to be applied.
@@ -69,14 +72,15 @@ pub struct Asked {
     pub ack_id: Option<EventId>,
     #[serde(default)]
     pub after_id: Option<EventId>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub events: Vec<Box<RawValue>>,
-    #[serde(default)]
+    #[serde(default = "no_limit", deserialize_with = "limit")]
     pub max_events: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub want: Vec<Value>,
+    #[serde(default = "on")]
     pub state: Switch,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub wait_seconds: u64,
     #[serde(default, skip_serializing_if = "is_false")]
     pub goodbye: bool,
@@ -91,6 +95,7 @@ pub struct Asked {
 #[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are link.md's")]
 pub struct Answered {
+    #[serde(default)]
     pub run: String,
     pub epoch: u64,
     pub ack: u64,
@@ -98,14 +103,15 @@ pub struct Answered {
     pub ack_id: Option<EventId>,
     #[serde(default)]
     pub after_id: Option<EventId>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub events: Vec<Box<RawValue>>,
-    #[serde(default)]
+    #[serde(default = "no_limit", deserialize_with = "limit")]
     pub max_events: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub want: Vec<Value>,
+    #[serde(default = "on")]
     pub state: Switch,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub more: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     pub you_were_set_back: bool,
@@ -115,18 +121,29 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
+const fn no_limit() -> u32 {
+    MAX_EVENTS
+}
+
+const fn on() -> Switch {
+    Switch::Active
+}
+
 /// `POST /link/v1/invitations/{id}/accept`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are link.md's")]
 pub struct AcceptAsked {
     pub node: String,
+    #[serde(deserialize_with = "key")]
     pub key: String,
     pub url: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
     pub tracker_kind: String,
+    #[serde(default, deserialize_with = "or_default")]
     pub version: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub features: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub description: String,
 }
 
@@ -135,11 +152,14 @@ pub struct AcceptAsked {
 #[allow(missing_docs, reason = "the names are link.md's")]
 pub struct AcceptAnswered {
     pub connection_id: ConnectionId,
+    #[serde(default, deserialize_with = "or_default")]
     pub node: String,
+    #[serde(default, deserialize_with = "or_default")]
     pub version: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub features: Vec<String>,
-    pub awaiting: Option<crate::domain::connection::Awaiting>,
+    #[serde(default, deserialize_with = "awaiting")]
+    pub awaiting: Option<Awaiting>,
     /// Present on a re-keyed connection: the epoch that both sides begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
@@ -152,11 +172,15 @@ pub struct CodeClaims {
     #[serde(default = "version_one")]
     pub v: u32,
     pub iss: String,
-    pub jti: InvitationId,
+    /// The inviting node's own word for it; a stranger's need not be a UUID.
+    pub jti: String,
     pub secret: String,
     /// Seconds since 1970.
+    #[serde(deserialize_with = "seconds")]
     pub exp: i64,
+    #[serde(default, deserialize_with = "or_default")]
     pub node: String,
+    #[serde(deserialize_with = "key")]
     pub key: String,
     pub connection: CodeConnection,
 }
@@ -173,11 +197,13 @@ pub struct CodeConnection {
     pub name: String,
     pub mode: Mode,
     pub kind: Kind,
+    #[serde(default = "inviter")]
     pub prefer: Prefer,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub description: String,
     pub local_short_name: String,
     pub remote_short_name: String,
+    #[serde(default, deserialize_with = "or_default")]
     pub tracker_kind: String,
     /// Which end made the code. It differs from `inviting` only in a re-key code of the accepting side.
     #[serde(default = "inviting", skip_serializing_if = "is_inviting")]
@@ -185,6 +211,11 @@ pub struct CodeConnection {
     /// It replaces the other end's key on an accepted connection.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rekey: bool,
+}
+
+/// As `POST /connections` has it where nobody says.
+const fn inviter() -> Prefer {
+    Prefer::Local
 }
 
 const fn inviting() -> Side {
@@ -336,7 +367,7 @@ pub fn exchange_path(connection: ConnectionId) -> String {
 }
 
 /// Where an invitation is accepted.
-pub fn accept_path(invitation: InvitationId) -> String {
+pub fn accept_path(invitation: &str) -> String {
     format!("/link/v1/invitations/{invitation}/accept")
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     auth::{RequestClaims, body_hash},
-    joining::proof,
+    joining::proofs,
     keys::NodeKey,
 };
 
@@ -29,7 +29,7 @@ fn the_documents_vectors_are_those_of_the_code() {
         bh: body_hash(body),
     };
     let secret = crate::secret::base64url(&seed(64));
-    let proof = proof(&secret, b"{}").expect("a secret");
+    let proof = proofs(&secret, b"{}").swap_remove(0);
     let missing = [
         ("public key", near.public().text()),
         ("thumbprint", near.public().fingerprint().to_owned()),
@@ -44,4 +44,23 @@ fn the_documents_vectors_are_those_of_the_code() {
     .filter(|(_, value)| !DOC.contains(value))
     .collect::<Vec<_>>();
     assert!(missing.is_empty(), "docs/LINK.md should name these: {missing:#?}");
+}
+
+#[test]
+fn the_examples_in_the_document_are_events() {
+    let examples = DOC.lines().filter(|line| line.starts_with("{\"n\": ")).collect::<Vec<_>>();
+    let kinds = examples
+        .iter()
+        .map(|line| serde_json::from_str::<crate::domain::event::Event>(line).expect(line).body.kind())
+        .collect::<Vec<_>>();
+    assert_eq!(kinds, ["sync", "result", "link", "deleted", "stop", "resynced"]);
+}
+
+#[test]
+fn the_messages_in_the_document_are_read() {
+    let asked = DOC.lines().find(|line| line.starts_with("{\"run\"")).expect("an exchange");
+    serde_json::from_str::<super::protocol::Asked>(asked).expect("as the door reads it");
+    let joining = DOC.lines().find(|line| line.starts_with("{\"node\": \"partner\"")).expect("an acceptance");
+    let joining = joining.replace("YOUR KEY", "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg");
+    serde_json::from_str::<super::protocol::AcceptAsked>(&joining).expect("as the door reads it");
 }

@@ -39,18 +39,20 @@ async fn discover(link: web::Data<Link>) -> HttpResponse {
 }
 
 async fn exchange(link: web::Data<Link>, id: web::Path<String>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let Ok(id) = id.parse::<ConnectionId>() else { return plain(&Refusal::UnknownConnection) };
+    let refuse = |refusal| respond(link.refuse(Some(&id), &call(&request, None), &refusal));
+    let Ok(known) = id.parse::<ConnectionId>() else { return refuse(Refusal::UnknownConnection) };
     match read(&request, payload, MAX_BODY).await {
-        Ok(body) => counted(&request, Door::Link, link.answer_exchange(id, call(&request, body)).await),
-        Err(refusal) => plain(&refusal),
+        Ok(body) => counted(&request, Door::Link, link.answer_exchange(known, call(&request, body)).await),
+        Err(refusal) => refuse(refusal),
     }
 }
 
 async fn accept(link: web::Data<Link>, id: web::Path<String>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let Ok(id) = id.parse::<InvitationId>() else { return plain(&Refusal::InvitationUnknown) };
+    let refuse = |refusal| respond(link.refuse(None, &call(&request, None), &refusal));
+    let Ok(id) = id.parse::<InvitationId>() else { return refuse(Refusal::InvitationUnknown) };
     match read(&request, payload, MAX_SMALL).await {
         Ok(body) => counted(&request, Door::Codes, link.answer_accept(id, call(&request, body)).await),
-        Err(refusal) => plain(&refusal),
+        Err(refusal) => refuse(refusal),
     }
 }
 
@@ -111,10 +113,6 @@ fn respond(answer: Answer) -> HttpResponse {
         response.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
     response.body(answer.body)
-}
-
-fn plain(refusal: &Refusal) -> HttpResponse {
-    respond(Answer { status: refusal.status(), body: refusal.document(), signature: None, retry_after: refusal.retry_after() })
 }
 
 #[cfg(test)]

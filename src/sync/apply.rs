@@ -171,7 +171,7 @@ async fn load(worker: &Worker, claimed: &[Claimed]) -> Result<Vec<Item>, StoreEr
     let mut items = rows;
     for item in &mut items {
         if let Some(twin) = &mut item.twin {
-            take_results(twin, &item.folded.results, now);
+            take_results(twin, &item.folded.results, item.link.out_n, now);
             let heard = !item.folded.results.is_empty();
             if heard && item.unseen.iter().all(|event| event.n.is_some_and(|n| n <= twin.peer_seen)) {
                 twin.memory.unconfirmed.clear();

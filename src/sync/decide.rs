@@ -21,7 +21,7 @@ use crate::{
         connection::Connection,
         event::{Body, Sync},
         history::Outcome,
-        ids::{EntityRef, TwinId, WriteId, linked_twin_id, twin_id},
+        ids::{EntityRef, TwinId, WriteId},
         replica::{self, Fields},
         rule::RuleInput,
         tracker::{Caller, Description, Entity, Found, WriteKind},
@@ -73,14 +73,16 @@ fn ended(settle: Settle) -> Decided {
 
 /// What needs neither rules nor the tracker; else the item goes on with a twin in it.
 pub(super) async fn first(worker: &Worker, mut item: Item) -> Result<Result<Item, Box<Settle>>, Failure> {
-    let Some(id) = item.twin_id else { return Ok(Err(Box::new(super::resync::heard(worker, &item).await?))) };
+    if item.folded.resynced {
+        super::resync::heard(worker, item.connection.id).await?;
+    }
+    let Some(id) = item.twin_id else { return Ok(Err(Box::new(super::resync::nameless(worker, &item).await?))) };
     let now = worker.parts.clock.now();
     let says_something =
         item.folded.sync.is_some() || item.folded.link.is_some() || item.folded.deleted || item.folded.bad.is_some();
-    if item.elsewhere || item.twin.is_none() && !says_something {
-        let settle = Settle { ended_events: item.folded.rows.clone(), ..Settle::default() };
-        tracing::info!(connection = %item.connection.id, twin = %id, "an event names a twin that is not of this connection");
-        return Ok(Err(Box::new(settle)));
+    let nothing_there = item.twin.is_none() && item.folded.sync.is_none() && item.folded.link.is_none();
+    if item.elsewhere || nothing_there && item.folded.bad.is_none() {
+        return Ok(Err(Box::new(unknown(worker, &item, id, says_something))));
     }
     let mut twin = item.twin.take().unwrap_or_else(|| theirs(worker, &item.connection, id, now));
     if let Some(trouble) = item.folded.bad.take() {
@@ -124,14 +126,34 @@ pub(super) async fn first(worker: &Worker, mut item: Item) -> Result<Result<Item
             let reason = "the record came from this tracker: a second connection would make a circle".to_owned();
             return Ok(Err(Box::new(refuse(worker, twin, &item.folded, reason))));
         }
-        hear(&mut twin, sync, &item.connection, item.link.set_back_here);
+        if twin.local.is_none()
+            && let Some(ours) = super::links::named_again(&item.connection, sync, id)
+        {
+            match super::links::found_again(worker, &item, twin, ours).await? {
+                Ok(found) => twin = found,
+                Err(settle) => return Ok(Err(settle)),
+            }
+        }
+        hear(&mut twin, sync, item.link.set_back_here);
     }
     item.twin = Some(twin);
     Ok(Ok(item))
 }
 
+/// An event that names a twin which this connection does not have: nothing becomes of it, and that is said.
+fn unknown(worker: &Worker, item: &Item, id: TwinId, says_something: bool) -> Settle {
+    tracing::info!(connection = %item.connection.id, twin = %id, "an event names a twin that this connection does not have");
+    let mut settle = Settle { ended_events: item.folded.rows.clone(), ..Settle::default() };
+    if says_something {
+        let nobody = theirs(worker, &item.connection, id, worker.parts.clock.now());
+        let title = Some("unknown: this connection has no such twin".to_owned());
+        settle.drafts.push(super::ending::word(worker, &nobody, &item.folded, Outcome::Skipped, title));
+    }
+    settle
+}
+
 /// Takes what the event says of their record.
-fn hear(twin: &mut Twin, sync: &Sync, connection: &Connection, set_back_here: bool) {
+fn hear(twin: &mut Twin, sync: &Sync, set_back_here: bool) {
     twin.remote = Some(EntityRef { entity_type: sync.entity_type.clone(), key: sync.key.clone(), url: sync.url.clone() });
     twin.memory.via.clone_from(&sync.via);
     if twin.status == Status::Stopped {
@@ -145,21 +167,6 @@ fn hear(twin: &mut Twin, sync: &Sync, connection: &Connection, set_back_here: bo
         && (set_back_here && sync.confirmed.is_none() || twin.memory.sent.is_none())
     {
         twin.memory.sent = Some(applied.clone());
-    }
-    if let Some(ours) = &sync.remote
-        && twin.local.is_none()
-    {
-        // The twin's id is made from our own key, or, for a link, from both: it was ours before we were set back.
-        let (here, there) = ((ours.entity_type.as_str(), ours.key.as_str()), (sync.entity_type.as_str(), sync.key.as_str()));
-        let linked = if connection.decides() {
-            linked_twin_id(connection.id, here, there)
-        } else {
-            linked_twin_id(connection.id, there, here)
-        };
-        if linked == twin.id || twin_id(connection.id, connection.side, here.0, here.1) == twin.id {
-            twin.local = Some(EntityRef { entity_type: ours.entity_type.clone(), key: ours.key.clone(), url: None });
-            twin.memory.linked = linked == twin.id;
-        }
     }
 }
 
@@ -213,6 +220,10 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
     if twin.local.is_none() && item.link.resyncing {
         let until = worker.parts.clock.now().plus(std::time::Duration::from_millis(500));
         return ended(Settle { resting: vec![(twin.connection_id, twin.id, until)], ..Settle::default() });
+    }
+    if twin.local.is_none() && item.folded.deleted {
+        let reason = "their record was deleted before one was made here".to_owned();
+        return ended(finish(worker, twin, &item.folded, Outcome::Skipped, Some(reason)));
     }
     if item.folded.sync.is_none() && !item.folded.deleted {
         return ended(finish(worker, twin, &item.folded, Outcome::Applied, None));
@@ -330,14 +341,21 @@ async fn weigh(
         && let Some(fresh) = written::replica_of(worker, &item.connection, outgoing, &twin.memory, entity).await
     {
         let at = entity.modified_at.map_or_else(|| worker.parts.clock.now(), |at| Time(at.0 + item.offset_ms));
-        for name in twin.memory.sent.iter().flat_map(|sent| replica::differences(sent, &fresh)) {
+        // What they say they applied has crossed already, whatever we remember of it.
+        let crossed = |name: &str| {
+            sync.applied.as_ref().is_some_and(|applied| replica::same(plan::value(applied, name), plan::value(&fresh, name)))
+        };
+        let told = twin.memory.sent.iter().flat_map(|sent| replica::differences(sent, &fresh));
+        for name in told.filter(|name| !crossed(name)) {
             let first = *first_seen.entry(name.clone()).or_insert(at);
             ours_changed.insert(name, first);
         }
         ours_now = fresh;
     }
-    let changed = our_clock(&sync.changed, item.link.clock_offset_ms);
-    let modified_at = sync.modified_at.map_or(item.folded.at, |at| Time(at.0.saturating_add(item.link.clock_offset_ms)));
+    // Nothing that has arrived was changed later than now, whatever it says.
+    let (now, offset) = (worker.parts.clock.now(), item.link.clock_offset_ms);
+    let changed = our_clock(&sync.changed, offset).into_iter().map(|(name, at)| (name, at.min(now))).collect();
+    let modified_at = sync.modified_at.map_or(item.folded.at, |at| Time(at.0.saturating_add(offset))).min(now);
     let resync = Resync::of(sync, item.link.set_back_here || twin.memory.set_back);
     Resync::keep_unheard(resync, &mut ours_changed, &twin.memory, &ours_now);
     let theirs = Theirs { replica: &sync.replica, changed: &changed, modified_at, resync };

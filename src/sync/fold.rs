@@ -11,10 +11,16 @@ use crate::{
         event::{Body, Event, RemoteRef, ResultBody, Start, Sync},
         history::Outcome,
         ids::{CorrelationId, EntityRef},
+        replica,
         twin::{RemoteOutcome, Status, Twin},
     },
     store::rows::Arrived,
 };
+
+/// Longest key, entity type or title, in bytes.
+const MOST_NAME: usize = 1_000;
+/// Longest address.
+const MOST_URL: usize = 2_000;
 
 /// What the events say together.
 #[derive(Debug, Default)]
@@ -39,7 +45,9 @@ pub(super) struct Folded {
     pub link: Option<(RemoteRef, RemoteRef, Start)>,
     /// Words on our events.
     pub results: Vec<ResultBody>,
-    /// Cannot be used.
+    /// Every twin of their epoch has been sent.
+    pub resynced: bool,
+    /// Cannot be used, and no whole record came after it.
     pub bad: Option<Trouble>,
     /// Last number.
     pub up_to: u64,
@@ -61,17 +69,69 @@ pub(super) fn fold(events: &[Arrived], linked: bool) -> Folded {
         folded.rows.push(arrived.row);
         folded.up_to = arrived.n;
         folded.epoch = arrived.epoch;
-        match Event::deserialize(&mut serde_json::Deserializer::from_str(&arrived.json)) {
+        match read(arrived) {
             Ok(event) => {
                 take(&mut folded, event);
                 if folded.link.is_some() && !linked {
                     break;
                 }
             }
-            Err(error) => folded.bad = Some(unusable(arrived.n, &error.to_string())),
+            Err(why) => {
+                if folded.bad.is_some() {
+                    folded.superseded.push(arrived.n);
+                }
+                folded.bad = Some(unusable(arrived.n, &why));
+            }
         }
     }
     folded
+}
+
+/// Whatever the peer sends is data: what is no event, or has no size for one, is told as text.
+fn read(arrived: &Arrived) -> Result<Event, String> {
+    let mut event =
+        Event::deserialize(&mut serde_json::Deserializer::from_str(&arrived.json)).map_err(|error| error.to_string())?;
+    if arrived.twin.is_none() && !matches!(event.body, Body::Resynced {}) {
+        return Err("it names no twin".to_owned());
+    }
+    match &mut event.body {
+        Body::Sync(sync) => {
+            named(&sync.entity_type, &sync.key)?;
+            for replica in std::iter::once(&sync.replica).chain(&sync.applied) {
+                replica::check(replica).map_err(|error| error.to_string())?;
+            }
+            sync.url = sync.url.take().filter(|url| shown(url));
+            // A key of ours that is no key is no wish.
+            sync.remote = sync.remote.take().filter(|ours| named(&ours.entity_type, &ours.key).is_ok());
+        }
+        Body::Result(result) => {
+            named(result.entity_type.as_deref().unwrap_or("-"), result.key.as_deref().unwrap_or("-"))?;
+            result.url = result.url.take().filter(|url| shown(url));
+            result.title = result.title.take().map(|title| cut(&title));
+        }
+        Body::Link { local, remote, .. } => {
+            named(&local.entity_type, &local.key)?;
+            named(&remote.entity_type, &remote.key)?;
+            local.url = local.url.take().filter(|url| shown(url));
+        }
+        Body::Deleted { .. } | Body::Stop {} | Body::Resynced {} | Body::Empty {} => {}
+    }
+    Ok(event)
+}
+
+fn named(entity_type: &str, key: &str) -> Result<(), String> {
+    let good = |text: &str| !text.is_empty() && text.len() <= MOST_NAME;
+    if good(entity_type) && good(key) { Ok(()) } else { Err(format!("entity_type and key must have 1 to {MOST_NAME} bytes")) }
+}
+
+/// Addresses are shown as links: only what a browser opens as a page is kept.
+fn shown(url: &str) -> bool {
+    url.len() <= MOST_URL && (url.starts_with("https://") || url.starts_with("http://"))
+}
+
+fn cut(title: &str) -> String {
+    let end = (0..=MOST_NAME.min(title.len())).rev().find(|at| title.is_char_boundary(*at)).unwrap_or(0);
+    title[..end].to_owned()
 }
 
 fn take(folded: &mut Folded, event: Event) {
@@ -95,6 +155,10 @@ fn take(folded: &mut Folded, event: Event) {
             }
             folded.sync = Some(sync);
             folded.sync_n = event.n;
+            // It says all that the one which could not be read would have said.
+            if folded.bad.take().is_some() {
+                folded.superseded.push(event.n);
+            }
             folded.seen = event.seen;
             folded.at = event.at;
             folded.correlation = event.correlation;
@@ -114,7 +178,7 @@ fn take(folded: &mut Folded, event: Event) {
             folded.seen = event.seen;
         }
         Body::Stop {} => folded.stopped = true,
-        Body::Resynced {} => {}
+        Body::Resynced {} => folded.resynced = true,
         Body::Empty {} => folded.bad = Some(emptied(event.n)),
     }
 }
@@ -142,11 +206,11 @@ fn unusable(n: u64, why: &str) -> Trouble {
     }
 }
 
-/// Takes their words on our events into the twin.
-pub(super) fn take_results(twin: &mut Twin, results: &[ResultBody], now: Time) {
+/// Takes their words on our events, `sent` of them so far, into the twin.
+pub(super) fn take_results(twin: &mut Twin, results: &[ResultBody], sent: u64, now: Time) {
     for result in results {
         if result.outcome != Outcome::Parked {
-            twin.peer_seen = twin.peer_seen.max(result.up_to);
+            twin.peer_seen = twin.peer_seen.max(result.up_to.min(sent));
         }
         if let Some(key) = &result.key {
             let entity_type = result

@@ -11,8 +11,9 @@ use crate::{
     clock::Time,
     domain::{
         connection::{Connection, Status as ConnectionStatus},
+        error::{ErrorRecord, Scope},
         event::{Body, RemoteRef, Sync},
-        ids::{ConnectionId, EventId, TwinId},
+        ids::{ConnectionId, ErrorId, EventId, TwinId},
         replica::{self, Fields},
         tracker::{Caller, Found},
         twin::{Status, Twin, Unconfirmed},
@@ -206,6 +207,10 @@ async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin, record:
     let entity = super::apply::entity_of(twin, Some(&record.found))?;
     let pair = view::rules(worker, connection).await.ok()?;
     let replica = written::replica_of(worker, connection, &pair.outgoing, &twin.memory, &entity).await?;
+    if let Err(error) = replica::check(&replica) {
+        tracing::warn!(twin = %twin.id, "the new epoch goes without a record: {error}");
+        return None;
+    }
     let modified_at = entity.modified_at.map(|at| Time(at.0 + record.offset_ms));
     let (changed, confirmed) = not_confirmed(worker, twin, &replica, modified_at);
     let event = Sync {
@@ -246,9 +251,8 @@ fn not_confirmed(worker: &Worker, twin: &mut Twin, replica: &Fields, at: Option<
     )
 }
 
-/// Events that name no twin: `resynced`, or what cannot be read at all.
-pub(super) async fn heard(worker: &Worker, item: &Item) -> Result<Settle, Failure> {
-    let (id, unreadable) = (item.connection.id, item.folded.bad.clone());
+/// The other side has sent every twin of the epoch.
+pub(super) async fn heard(worker: &Worker, id: ConnectionId) -> Result<(), Failure> {
     worker
         .parts
         .store
@@ -263,8 +267,39 @@ pub(super) async fn heard(worker: &Worker, item: &Item) -> Result<Settle, Failur
             })
         })
         .await?;
-    if let Some(trouble) = unreadable {
+    Ok(())
+}
+
+/// Events that name no twin have nothing to park: the connection shows what cannot be used of them.
+pub(super) async fn nameless(worker: &Worker, item: &Item) -> Result<Settle, Failure> {
+    let (id, now, error_id) = (item.connection.id, worker.parts.clock.now(), ErrorId(worker.parts.clock.id()));
+    if let Some(trouble) = item.folded.bad.clone() {
         tracing::warn!(connection = %id, "an event that names no twin cannot be used: {}", trouble.detail);
+        worker
+            .parts
+            .store
+            .write("event_unusable", move |tx| {
+                Box::pin(async move {
+                    let known = tx.error_of(&id.to_string(), &trouble.code).await?;
+                    tx.put_error(&ErrorRecord {
+                        id: known.as_ref().map_or(error_id, |known| known.id),
+                        scope: Scope::Connection,
+                        connection_id: Some(id),
+                        twin_id: None,
+                        tracker: None,
+                        code: trouble.code,
+                        title: trouble.title,
+                        detail: trouble.detail,
+                        advice: "Tell the partner's admin; the event was passed over.".to_owned(),
+                        retryable: false,
+                        attempts: known.as_ref().map_or(1, |known| known.attempts.saturating_add(1)),
+                        occurred_at: known.map_or(now, |known| known.occurred_at),
+                        next_attempt_at: None,
+                    })
+                    .await
+                })
+            })
+            .await?;
     }
     Ok(Settle { ended_events: item.folded.rows.clone(), ..Settle::default() })
 }

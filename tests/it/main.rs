@@ -8,6 +8,7 @@ mod connections;
 mod economy;
 mod fine_points;
 mod kill;
+mod link;
 mod lives;
 mod look;
 mod lost_key;

@@ -12,7 +12,7 @@ use crate::{
         exchange::{Heard, Hearing, Limit, Spoken, hear, is_news, start_epoch},
         keys::PublicKey,
         oversize,
-        protocol::{Answered, Asked, CALL, HOLD_SLACK, RefusalHeard, TWO_COPIES, exchange_path, on_wire},
+        protocol::{Answered, Asked, CALL, HOLD_SLACK, MAX_EPOCH, RefusalHeard, TWO_COPIES, exchange_path, on_wire},
         trouble,
     },
     store::Notice,
@@ -22,6 +22,10 @@ use crate::{
 const VERSIONS: &str = "Look at both nodes' versions, and at what stands between them.";
 /// How long a new epoch of the partner may take to reach us by the other half.
 const JOIN_FIRST: Duration = Duration::from_millis(300);
+/// Times in a row that an exchange is repeated at once because of what the partner said of clocks or epochs.
+const AGAIN: u32 = 5;
+/// A partner that asks us to wait is given this at least.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Dialler {
     /// One exchange, whole: what is said, the call, what is heard.
@@ -100,11 +104,13 @@ impl Dialler {
     async fn heard(&self, connection: &Connection, reply: &Reply) -> Result<Exchanged, Stop> {
         let answered: Answered = serde_json::from_slice(&reply.body)
             .map_err(|error| strange(&format!("the other node's answer cannot be read: {error}"), VERSIONS))?;
+        if answered.epoch > MAX_EPOCH {
+            return Err(strange("the other node speaks of an epoch that is higher than any", VERSIONS));
+        }
         let (id, now, more, got) = (self.id, self.link.parts.clock.now(), answered.more, answered.events.len());
         let grew = self.view(|view| {
             let grew = answered.max_events > 0 && view.room.unwrap_or(0) == 0;
             view.room = Some(answered.max_events);
-            view.skew_tries = 0;
             grew
         });
         if grew {
@@ -131,12 +137,25 @@ impl Dialler {
         let hearing =
             self.link.parts.store.write("link.hear", move |tx| Box::pin(async move { hear(tx, id, &heard, now).await })).await?;
         match hearing {
-            Hearing::Done(taken) => Ok(Exchanged { got, more, progress: acked || taken > 0, ..Exchanged::default() }),
+            Hearing::Done(taken) => {
+                self.view(|view| view.again = 0);
+                Ok(Exchanged { got, more, progress: acked || taken > 0, ..Exchanged::default() })
+            }
+            Hearing::Anew => Ok(anew()),
             // An answer that was overtaken by a new epoch says nothing any more.
-            Hearing::Lower(_) | Hearing::Anew => Ok(Exchanged { more: true, progress: true, ..Exchanged::default() }),
+            Hearing::Lower(_) => self.again("the other node goes on in an epoch that is over"),
             Hearing::Waits => Err(waits()),
             Hearing::Gone => Err(Stop::Over),
         }
+    }
+
+    /// At once, but not for ever: a partner that never comes round is called like one that cannot be reached.
+    fn again(&self, why: &str) -> Result<Exchanged, Stop> {
+        let times = self.view(|view| {
+            view.again += 1;
+            view.again
+        });
+        if times > AGAIN { Err(strange(why, VERSIONS)) } else { Ok(anew()) }
     }
 
     /// A word of the partner came: earlier failures and a second copy are over.
@@ -167,19 +186,11 @@ impl Dialler {
         size: usize,
     ) -> Result<Exchanged, Stop> {
         let refusal = reply.refusal();
-        let asked_pause = reply.retry_after.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(300));
-        let again = Ok(Exchanged { more: true, progress: true, ..Exchanged::default() });
+        let asked_pause = reply.retry_after.unwrap_or(Duration::from_secs(1)).clamp(SHORTEST_PAUSE, Duration::from_secs(300));
         // Where it is far off, whole seconds are enough; a good answer says more.
         self.view(|view| view.ahead = Some(reply.ahead.correct(view.ahead.unwrap_or(0) * 1000).div_euclid(1000)));
         match refusal.code.as_str() {
-            "clock_skew"
-                if self.view(|view| {
-                    view.skew_tries += 1;
-                    view.skew_tries
-                }) < 3 =>
-            {
-                again
-            }
+            "clock_skew" => self.again(&words(&refusal)),
             "try_later" => Err(Stop::Pause { reason: refusal.detail, pause: asked_pause, shown: false }),
             "second_copy" => self.second_copy(connection).await,
             "epoch" => self.lower_epoch(refusal.present.unwrap_or(0)).await,
@@ -234,7 +245,7 @@ impl Dialler {
         match start.await? {
             Hearing::Waits => Err(waits()),
             Hearing::Gone => Err(Stop::Over),
-            _ => Ok(Exchanged { more: true, progress: true, ..Exchanged::default() }),
+            _ => self.again("the two nodes do not agree about the epoch"),
         }
     }
 
@@ -322,6 +333,11 @@ pub(in crate::link) async fn tell_gone(link: &Link, connection: &Connection) {
     if told.await.is_none() {
         tracing::info!(connection = %connection.id, "the other side was not told that the connection is deleted");
     }
+}
+
+/// Something changed: the next exchange leaves at once.
+fn anew() -> Exchanged {
+    Exchanged { more: true, progress: true, ..Exchanged::default() }
 }
 
 fn batch_size(spoken: &Spoken) -> usize {

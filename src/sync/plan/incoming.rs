@@ -12,7 +12,10 @@
 //! The trap is a value of ours that comes back: it looks like their change and is none ([`Memory::sent_local`]), except
 //! when they really went back to an older value, which only their `changed` list can tell.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -138,27 +141,29 @@ pub fn weigh(memory: &Memory, theirs: Theirs<'_>, ours: Ours<'_>) -> Weighed {
         let their_time = theirs.changed.get(name).copied().unwrap_or(theirs.modified_at);
         settle_conflict(&mut weighed, name, (*our_time, their_time), theirs, ours);
     }
+    // Sets, for a replica may have a hundred thousand fields.
+    let taken: HashSet<String> = weighed.taken.iter().cloned().collect();
+    let changed: HashSet<&String> = names.iter().collect();
     if let Some(resync) = theirs.resync {
         as_they_were(&mut weighed, &names, resync.confirmed);
         if ours.decides {
             // They hold for their own change what we know to be none: they wait for our word on it.
             let differs = |name: &&String| !replica::same(value(theirs.replica, name), value(ours.replica, name));
-            let unheard = theirs.changed.keys().filter(|name| !weighed.taken.contains(name) && !weighed.word.contains(name));
+            let unheard = theirs.changed.keys().filter(|name| !taken.contains(*name) && !weighed.word.contains(name));
             let unheard: Vec<String> = unheard.filter(differs).cloned().collect();
             weighed.word.extend(unheard);
         }
         return weighed;
     }
     for (name, slot) in &mut weighed.replica {
-        let left_alone = !weighed.taken.contains(name);
-        if left_alone
+        if !taken.contains(name)
             && let Some(old) = received.get(name)
-            && !(memory.sent.is_some() && replica::same(slot, value(sent, name)) && !names.contains(name))
+            && !(memory.sent.is_some() && replica::same(slot, value(sent, name)) && !changed.contains(name))
         {
             *slot = old.clone();
         }
     }
-    for name in names.iter().filter(|name| !weighed.taken.contains(name) && !received.contains_key(*name)) {
+    for name in names.iter().filter(|name| !taken.contains(name) && !received.contains_key(*name)) {
         weighed.replica.insert(name.clone(), value(sent, name).clone());
     }
     weighed.before = before(memory, &weighed, sent, received);
@@ -228,12 +233,13 @@ fn their_changes(memory: &Memory, theirs: Theirs<'_>) -> Vec<String> {
             names.push(known.clone());
         }
     }
+    let undecided: HashSet<&String> = memory.undecided.iter().collect();
     names.retain(|name| {
         let new = value(theirs.replica, name);
         let told = memory.received.as_ref().is_some_and(|received| replica::same(new, value(received, name)));
         let ours = memory.sent.as_ref().is_some_and(|sent| replica::same(new, value(sent, name)));
         let first = memory.received.is_none() && memory.sent.is_none();
-        first || memory.undecided.contains(name) || !told && !ours
+        first || undecided.contains(name) || !told && !ours
     });
     names
 }

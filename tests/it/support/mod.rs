@@ -13,6 +13,8 @@ pub mod pair;
 pub mod process;
 pub mod receiver;
 pub mod soap;
+pub mod stranger;
+pub mod stranger_node;
 pub mod wire;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
