@@ -142,7 +142,7 @@ async fn outgoing(store: &Store, callers: usize) {
 }
 
 fn numbered(tx: &mut dyn wicketgate::store::Tx) -> wicketgate::store::Work<'_, usize> {
-    Box::pin(async move { Ok(tx.number_drafts(CONNECTION, 500, 4_000_000).await?.len()) })
+    Box::pin(async move { Ok(tx.number_drafts(CONNECTION, 500, 4_000_000, 0).await?.len()) })
 }
 
 async fn incoming(store: &Store) {

@@ -309,8 +309,11 @@ pub async fn speak(tx: &mut dyn Tx, connection: &Connection, from: u64, limit: L
         let size = events.iter().map(|event| event.json.len() + 1).sum::<usize>();
         let left = limit.events.saturating_sub(u32::try_from(events.len()).unwrap_or(u32::MAX));
         let reached = events.last().map_or(from.saturating_sub(1), |last| last.n);
-        if left > 0 && size < limit.bytes && reached >= tx.link_state(id).await?.out_n {
-            events.extend(tx.number_drafts(id, left, limit.bytes - size).await?);
+        let state = tx.link_state(id).await?;
+        if left > 0 && size < limit.bytes && reached >= state.out_n {
+            // Times travel on the inviting side's clock, which compares them.
+            let offset = state.offset_at(connection.side);
+            events.extend(tx.number_drafts(id, left, limit.bytes - size, offset).await?);
         }
     }
     spoken(tx, connection, from, events, limit.bytes).await

@@ -6,7 +6,7 @@ use crate::{
     clock::Time,
     domain::{
         event::Body,
-        ids::{ConnectionId, CorrelationId, EventId, TokenId, TwinId},
+        ids::{ConnectionId, CorrelationId, EventId, Side, TokenId, TwinId},
         twin::Status,
     },
 };
@@ -41,6 +41,17 @@ pub struct LinkState {
     pub last_own_epoch: Option<Time>,
     /// An epoch that waits for a person.
     pub epoch_waits: bool,
+}
+
+impl LinkState {
+    /// What `side` adds to the times of the other to get its own: the side that accepted does all of it, both ways
+    /// (link.md, "Conflicts": times are compared on the inviting side's clock).
+    pub fn offset_at(&self, side: Side) -> i64 {
+        match side {
+            Side::Accepting => self.clock_offset_ms,
+            Side::Inviting => 0,
+        }
+    }
 }
 
 /// What waits to be handed out: no number yet, merged per twin and kind.

@@ -13,7 +13,7 @@ use crate::{
         change::{Change, NewChange},
         connection::Connection,
         error::ErrorRecord,
-        event::Event,
+        event::{Body, Event},
         history::HistoryLine,
         ids::*,
         invitation::Invitation,
@@ -151,7 +151,14 @@ pub trait Tx: Send {
     async fn draft(&mut self, connection: ConnectionId, twin: TwinId, kind: &str) -> Got<Option<Draft>>;
     /// Gives the next numbers to at most this many waiting drafts, oldest first, of at most this many bytes together
     /// (always one), and keeps their bytes. Updates the link state's `out_n` and `out_id`.
-    async fn number_drafts(&mut self, connection: ConnectionId, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>>;
+    /// `clock_offset_ms` is taken from the times in them.
+    async fn number_drafts(
+        &mut self,
+        connection: ConnectionId,
+        max_events: u32,
+        max_bytes: usize,
+        clock_offset_ms: i64,
+    ) -> Got<Vec<Numbered>>;
     /// Numbered events of the present epoch from this number on.
     async fn numbered_from(&mut self, connection: ConnectionId, n: u64, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>>;
     /// Id of a numbered event of the present epoch, while it is kept.
@@ -245,15 +252,12 @@ pub trait Tx: Send {
     async fn list_audit(&mut self, page: &Page) -> Got<Paged<AuditLine>>;
 }
 
-/// An event with its number as it will travel.
-pub fn numbered(draft: &Draft, n: u64) -> Event {
-    Event {
-        n,
-        id: draft.id,
-        twin: draft.twin,
-        seen: draft.seen,
-        at: draft.at,
-        correlation: draft.correlation,
-        body: draft.body.clone(),
+/// An event with its number as it will travel; `clock_offset_ms` is taken from the record's times.
+pub fn numbered(draft: &Draft, n: u64, clock_offset_ms: i64) -> Event {
+    let mut body = draft.body.clone();
+    if let Body::Sync(sync) = &mut body {
+        let times = sync.changed.values_mut().chain(&mut sync.modified_at);
+        times.for_each(|at| *at = Time(at.0.saturating_sub(clock_offset_ms)));
     }
+    Event { n, id: draft.id, twin: draft.twin, seen: draft.seen, at: draft.at, correlation: draft.correlation, body }
 }

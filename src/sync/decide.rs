@@ -353,7 +353,7 @@ async fn weigh(
         ours_now = fresh;
     }
     // Nothing that has arrived was changed later than now, whatever it says.
-    let (now, offset) = (worker.parts.clock.now(), item.link.clock_offset_ms);
+    let (now, offset) = (worker.parts.clock.now(), item.link.offset_at(item.connection.side));
     let changed = our_clock(&sync.changed, offset).into_iter().map(|(name, at)| (name, at.min(now))).collect();
     let modified_at = sync.modified_at.map_or(item.folded.at, |at| Time(at.0.saturating_add(offset))).min(now);
     let resync = Resync::of(sync, item.link.set_back_here || twin.memory.set_back);

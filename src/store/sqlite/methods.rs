@@ -163,8 +163,14 @@ impl Tx for SqliteTx<'_> {
     async fn draft(&mut self, connection: ConnectionId, twin: TwinId, kind: &str) -> Got<Option<Draft>> {
         outbox::draft(self, connection, twin, kind).await
     }
-    async fn number_drafts(&mut self, connection: ConnectionId, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>> {
-        outbox::number_drafts(self, connection, max_events, max_bytes).await
+    async fn number_drafts(
+        &mut self,
+        connection: ConnectionId,
+        max_events: u32,
+        max_bytes: usize,
+        clock_offset_ms: i64,
+    ) -> Got<Vec<Numbered>> {
+        outbox::number_drafts(self, connection, max_events, max_bytes, clock_offset_ms).await
     }
     async fn numbered_from(&mut self, connection: ConnectionId, n: u64, max_events: u32, max_bytes: usize) -> Got<Vec<Numbered>> {
         outbox::numbered_from(self, connection, n, max_events, max_bytes).await

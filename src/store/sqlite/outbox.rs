@@ -135,6 +135,7 @@ pub(super) async fn number_drafts(
     connection: ConnectionId,
     max_events: u32,
     max_bytes: usize,
+    clock_offset_ms: i64,
 ) -> Got<Vec<Numbered>> {
     let state = super::connections::link_state(tx, connection).await?;
     let sql = "SELECT id, connection_id, event_id, twin_id, seen, at, correlation, json FROM outbox
@@ -148,7 +149,7 @@ pub(super) async fn number_drafts(
     let mut room = Room::new(max_bytes);
     let mut events = Vec::with_capacity(drafts.len());
     for (_, (_, draft)) in &drafts {
-        let json = to_json(&numbered(draft, n + 1))?;
+        let json = to_json(&numbered(draft, n + 1, clock_offset_ms))?;
         if !room.takes(json.len()) {
             break;
         }

@@ -23,7 +23,7 @@ async fn drafts_of_a_twin_merge_until_they_have_a_number() {
     let changed: Vec<_> = sync_of(&merged).changed.iter().map(|(field, at)| (field.as_str(), at.0)).collect();
     assert_eq!(changed, [("a", 5), ("b", 2), ("c", 3)]);
     assert_eq!(sync_of(&merged).via, ["via-11", "via-10"]);
-    let numbered = w!(f.store, tx => tx.number_drafts(con(1), 10, 1_000_000)).expect("numbered");
+    let numbered = w!(f.store, tx => tx.number_drafts(con(1), 10, 1_000_000, 0)).expect("numbered");
     assert_eq!(numbered.len(), 1);
     let event: Event = serde_json::from_str(&numbered[0].json).expect("an event");
     assert_eq!((event.n, event.id, event.seen), (1, EventId(id(10)), 4));
@@ -85,12 +85,12 @@ async fn numbers_have_no_gap_and_obey_the_limits() {
     })
     .expect("waiting");
     assert_eq!(r!(f.store, tx => tx.waiting(con(1))).outbox, 10);
-    let one = w!(f.store, tx => tx.number_drafts(con(1), 10, 1)).expect("one passes always");
+    let one = w!(f.store, tx => tx.number_drafts(con(1), 10, 1, 0)).expect("one passes always");
     assert_eq!(one.iter().map(|event| event.n).collect::<Vec<_>>(), [1]);
     let bytes = one[0].json.len() * 3 + 10;
-    let three = w!(f.store, tx => tx.number_drafts(con(1), 10, bytes)).expect("by size");
+    let three = w!(f.store, tx => tx.number_drafts(con(1), 10, bytes, 0)).expect("by size");
     assert_eq!(three.iter().map(|event| event.n).collect::<Vec<_>>(), [2, 3, 4]);
-    let two = w!(f.store, tx => tx.number_drafts(con(1), 2, bytes)).expect("by count");
+    let two = w!(f.store, tx => tx.number_drafts(con(1), 2, bytes, 0)).expect("by count");
     assert_eq!(two.iter().map(|event| event.n).collect::<Vec<_>>(), [5, 6]);
     let state = r!(f.store, tx => tx.link_state(con(1)));
     assert_eq!((state.out_n, state.out_id), (6, Some(two[1].id)));
@@ -109,7 +109,7 @@ async fn acknowledged_events_are_forgotten_once_applied() {
         tx.put_twin(&Twin { peer_seen: 1, ..twin(1, 1, "1") }).await?;
         for n in 1..=3 {
             tx.put_draft(&sync_draft(1, 1, 100 + n, &[])).await?;
-            tx.number_drafts(con(1), 1, 1).await?;
+            tx.number_drafts(con(1), 1, 1, 0).await?;
         }
         tx.acknowledge(con(1), 2, START).await?;
         tx.acknowledge(con(1), 1, START).await
@@ -135,7 +135,7 @@ async fn a_new_epoch_counts_anew() {
     assert_eq!(r!(f.store, tx => tx.link_state(con(1))), kept);
     assert_eq!(r!(f.store, tx => tx.link_state(con(2))), LinkState::default());
     w!(f.store, tx => async { tx.put_draft(&sync_draft(1, 1, 1, &[])).await }).expect("waits");
-    let numbered = w!(f.store, tx => tx.number_drafts(con(1), 10, 1000)).expect("numbered");
+    let numbered = w!(f.store, tx => tx.number_drafts(con(1), 10, 1000, 0)).expect("numbered");
     assert_eq!(numbered[0].n, 1);
     let next = LinkState { epoch: 3, ..LinkState::default() };
     w!(f.store, tx => async move { tx.put_link_state(con(1), &next).await }).expect("kept");
@@ -243,7 +243,7 @@ async fn walk(steps: Vec<Step>) {
                 }
             }
             Step::Number(most) => {
-                let numbered = w!(f.store, tx => tx.number_drafts(con(1), most, 1_000_000)).expect("numbered");
+                let numbered = w!(f.store, tx => tx.number_drafts(con(1), most, 1_000_000, 0)).expect("numbered");
                 let leaving: Vec<_> = waiting.drain(..waiting.len().min(most as usize)).collect();
                 let expected: Vec<_> = leaving.iter().zip(sent + 1..).map(|(twin, n)| (Some(tw(*twin)), n)).collect();
                 assert_eq!(numbered.iter().map(|event| (event.twin, event.n)).collect::<Vec<_>>(), expected);

@@ -163,7 +163,7 @@ pub fn weigh(memory: &Memory, theirs: Theirs<'_>, ours: Ours<'_>) -> Weighed {
             *slot = old.clone();
         }
     }
-    for name in names.iter().filter(|name| !taken.contains(name) && !received.contains_key(*name)) {
+    for name in names.iter().filter(|name| !taken.contains(*name) && !received.contains_key(*name)) {
         weighed.replica.insert(name.clone(), value(sent, name).clone());
     }
     weighed.before = before(memory, &weighed, sent, received);
