@@ -38,6 +38,7 @@ mod together;
 mod told;
 mod triage;
 mod view;
+mod weighing;
 mod wishes;
 mod written;
 

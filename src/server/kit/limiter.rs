@@ -31,8 +31,18 @@ pub enum Door {
     Link,
 }
 
-/// Failures that may come at once, then one per [`PAUSE`].
-const BURST: u32 = 20;
+impl Door {
+    /// Failures that may come at once, then one per [`PAUSE`]. A signature cannot be guessed: there the limit only spares
+    /// the work of checking, and a partner behind the same address should hardly ever meet it.
+    const fn burst(self) -> u32 {
+        match self {
+            Self::Codes | Self::Tokens | Self::Hooks => 20,
+            Self::Link => 300,
+        }
+    }
+}
+
+/// See [`Door::burst`].
 const PAUSE: Duration = Duration::from_secs(3);
 /// Debts that are kept at most.
 const MOST: usize = 20_000;
@@ -66,7 +76,7 @@ impl Limiter {
             key.1 = CROWD;
         }
         let paid = paid_at.get(&key).map_or(now, |at| (*at).max(now));
-        let wait = over(paid, now);
+        let wait = over(door, paid, now);
         if wait.is_none() {
             paid_at.insert(key, paid.plus(PAUSE));
         }
@@ -77,7 +87,7 @@ impl Limiter {
     pub fn wait(&self, door: Door, caller: IpAddr) -> Option<Duration> {
         let now = self.clock.now();
         let paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
-        paid_at.get(&(door, limit_key(caller))).and_then(|paid| over(*paid, now))
+        paid_at.get(&(door, limit_key(caller))).and_then(|paid| over(door, *paid, now))
     }
 
     /// Forgets callers that have been quiet: called now and then.
@@ -90,8 +100,8 @@ impl Limiter {
 }
 
 /// What is left to wait where one more failure, after a debt that is paid at `paid`, would be beyond the limit.
-fn over(paid: Time, now: Time) -> Option<Duration> {
-    let wait = paid.plus(PAUSE).since(now).saturating_sub(PAUSE * BURST);
+fn over(door: Door, paid: Time, now: Time) -> Option<Duration> {
+    let wait = paid.plus(PAUSE).since(now).saturating_sub(PAUSE * door.burst());
     (!wait.is_zero()).then(|| wait.max(Duration::from_secs(1)))
 }
 
@@ -111,7 +121,7 @@ mod tests {
         let limiter = Limiter::new(Arc::new(clock.clone()));
         let caller: IpAddr = "203.0.113.1".parse().expect("an address");
         let wrong = || Problem::new(Code::Unauthenticated, "wrong");
-        for _ in 0..BURST {
+        for _ in 0..Door::Tokens.burst() {
             assert_eq!(limiter.failed(Door::Tokens, caller, wrong()).code, Code::Unauthenticated);
         }
         let refused = limiter.failed(Door::Tokens, caller, wrong());
@@ -128,7 +138,7 @@ mod tests {
     fn one_ipv6_customer_is_one_caller() {
         let limiter = Limiter::new(Arc::new(ManualClock::new(Time::from_seconds(1_800_000_000))));
         let mut codes = Vec::new();
-        for host in 0..=BURST {
+        for host in 0..=Door::Tokens.burst() {
             let caller = format!("2001:db8::{host:x}").parse().expect("an address");
             codes.push(limiter.failed(Door::Hooks, caller, Problem::not_found("door")).code);
         }
@@ -149,7 +159,7 @@ mod tests {
         assert!(limiter.count(Door::Tokens, caller(flood)).is_some(), "of the crowd");
         assert!(limiter.count(Door::Tokens, caller(0)).is_none(), "it has a count of its own");
         assert!(limiter.wait(Door::Tokens, caller(flood)).is_none());
-        clock.advance(PAUSE * BURST * 2);
+        clock.advance(PAUSE * Door::Link.burst() * 2);
         limiter.forget_quiet();
         assert_eq!(kept(), 0);
     }

@@ -137,7 +137,7 @@ impl Knocking {
 
     /// Fails as often as it takes to be told to wait.
     async fn flood(&self, method: &str, path: &str, token: &str, from: &str) {
-        for _ in 0..40 {
+        for _ in 0..400 {
             if self.knock(method, path, token, from).await == 429 {
                 return;
             }
