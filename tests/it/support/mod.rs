@@ -128,9 +128,16 @@ impl Answer {
     }
 }
 
-/// A free loopback address. It is free when this returns; nothing else on the machine hurries for it.
+/// A free loopback address, below the range from which the system gives ports to outgoing calls: nobody is given it
+/// between now and the start of whoever shall listen there.
 pub fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address")
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let drawn = std::collections::hash_map::RandomState::new().build_hasher().finish() % 12_000;
+    (0..12_000u64)
+        .filter_map(|step| u16::try_from(20_000 + (drawn + step * 7) % 12_000).ok())
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|address| std::net::TcpListener::bind(address).is_ok())
+        .expect("a free port")
 }
 
 /// A client as an operator's.
