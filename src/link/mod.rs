@@ -22,6 +22,8 @@ mod joining;
 mod keys;
 mod lenient;
 mod mailbox;
+#[cfg(test)]
+mod numbers;
 mod oversize;
 pub mod protocol;
 mod set_back;
