@@ -3,7 +3,6 @@
 //! [`World::start`] gives a joined pair; [`Settings`] bends it. A test speaks to nodes by the API ([`TestNode::get`] and
 //! its sisters), to the far systems by what their people do, and waits with [`until`]. To test across processes, use
 //! [`process::Process`].
-#![allow(dead_code, reason = "a helper stays while its room is being built")]
 
 pub mod clock;
 pub mod described;

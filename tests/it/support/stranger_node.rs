@@ -31,14 +31,10 @@ pub enum Mischief {
     Claim(&'static str, Value),
     /// A refusal of its own: status, members.
     Refuse(u16, Value),
-    /// Another body, signed.
-    Say(Value),
     /// Everything is done, then the connection breaks.
     Drop,
     /// The right answer, so much later.
     Slow(Duration),
-    /// Bodies of more bytes than this get 413 from a proxy.
-    Above(usize),
 }
 
 /// What a test sees and bends.
@@ -51,8 +47,9 @@ pub struct State {
     pub accepted: Vec<Value>,
     /// What was wrong with what we were asked.
     pub faults: Vec<String>,
-    /// For the next exchanges, in order; the last `Above` stays.
+    /// For the next exchanges, in order.
     pub mischief: VecDeque<Mischief>,
+    /// Bodies of more bytes than this get 413 from a proxy.
     pub above: Option<usize>,
     /// Added to every acceptance's answer.
     pub welcome: Value,
@@ -270,9 +267,6 @@ impl StrangerNode {
         }
         let mut words = self.state().book.words();
         (words["run"], words["more"], words["want"]) = (json!("theirs"), json!(false), json!([]));
-        if let Some(Mischief::Say(other)) = &mischief {
-            words = other.clone();
-        }
         self.signed(stream, request, (200, words), mischief).await;
     }
 

@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -46,7 +46,6 @@ struct Inner {
     frozen: watch::Sender<u64>,
     dropped: watch::Sender<u64>,
     opened: AtomicU64,
-    open: AtomicUsize,
     ended: AtomicU64,
     random: Mutex<u64>,
 }
@@ -67,7 +66,6 @@ impl Line {
             frozen: watch::Sender::new(0),
             dropped: watch::Sender::new(0),
             opened: AtomicU64::new(0),
-            open: AtomicUsize::new(0),
             ended: AtomicU64::new(0),
             random: Mutex::new(seed),
         });
@@ -108,11 +106,6 @@ impl Line {
         self.inner.opened.load(Ordering::SeqCst)
     }
 
-    /// Connections that are open now.
-    pub fn open(&self) -> usize {
-        self.inner.open.load(Ordering::SeqCst)
-    }
-
     /// Connections that this line ended by itself.
     pub fn ended(&self) -> u64 {
         self.inner.ended.load(Ordering::SeqCst)
@@ -141,7 +134,6 @@ impl Inner {
         for end in [&caller, &far] {
             end.set_nodelay(true).expect("a socket");
         }
-        self.open.fetch_add(1, Ordering::SeqCst);
         let left = Arc::new(Mutex::new(match self.mode() {
             Mode::Cut(most) => Some(self.draw(most)),
             _ => None,
@@ -155,7 +147,6 @@ impl Inner {
             () = self.idle(&moved) => true,
             () = reached(&self.dropped, number) => true,
         };
-        self.open.fetch_sub(1, Ordering::SeqCst);
         self.ended.fetch_add(u64::from(ended_here), Ordering::SeqCst);
     }
 
