@@ -246,9 +246,10 @@ async fn errors(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
     let retried = private.call("POST", "/errors/{id}/retry", &[("id", id)], None, 202).await;
     assert_eq!(retried["id"], id);
     world.issue_with("Blue").await;
+    let open = || async { world.private.get("/errors?scope=twin").await["items"].as_array().expect("a list").clone() };
+    until_said("the error's end", || async { open().await.is_empty() }).await;
     refuse(100);
     world.edit_case(&case, json!({"Subject": "Blue again"}));
-    let open = || async { world.private.get("/errors?scope=twin").await["items"].as_array().expect("a list").clone() };
     until_said("another error", || async { !open().await.is_empty() }).await;
     let many = private.call("POST", "/errors/retry", &[], Some(json!({"filter": {"scope": "twin"}})), 200).await;
     assert_eq!((&many["done"], &many["more"]), (&json!(1), &json!(false)), "{many}");
