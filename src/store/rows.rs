@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Time,
     domain::{
+        connection::Connection,
         event::Body,
         ids::{ConnectionId, CorrelationId, EventId, Side, TokenId, TwinId},
         twin::Status,
@@ -197,6 +198,17 @@ pub struct Waiting {
     pub inbox_bytes: u64,
     /// Twins that are parked.
     pub parked: u64,
+}
+
+/// A connection, where its link stands, and what waits on it: what an exchange begins with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The row.
+    pub connection: Connection,
+    /// Where its link stands.
+    pub link: LinkState,
+    /// What waits on it.
+    pub waiting: Waiting,
 }
 
 /// An answer that is given again to a repeated `Idempotency-Key`.

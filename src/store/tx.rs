@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     StoreError,
+    leases::LeaseKey,
     rows::*,
     wakes::{Notice, Topic},
 };
@@ -73,6 +74,8 @@ pub trait Tx: Send {
     async fn put_link_state(&mut self, id: ConnectionId, state: &LinkState) -> Got<()>;
     /// What waits on it.
     async fn waiting(&mut self, id: ConnectionId) -> Got<Waiting>;
+    /// All three in one statement.
+    async fn standing(&mut self, id: ConnectionId) -> Got<Option<Standing>>;
     /// Its published rules; `None`: the built-in pair.
     async fn rules(&mut self, id: ConnectionId) -> Got<Option<RulePair>>;
 
@@ -110,8 +113,8 @@ pub trait Tx: Send {
     async fn end_changes(&mut self, ids: &[i64]) -> Got<()>;
     /// Moves changes to later.
     async fn delay_changes(&mut self, ids: &[i64], due_at: Time) -> Got<()>;
-    /// When the next change of a tracker falls due.
-    async fn next_change_due(&mut self, tracker: &str) -> Got<Option<Time>>;
+    /// When the next change of a tracker falls due: of all, or of those that fall due after a moment.
+    async fn next_change_due(&mut self, tracker: &str, after: Option<Time>) -> Got<Option<Time>>;
     /// How many changes of a tracker wait.
     async fn count_changes(&mut self, tracker: &str) -> Got<u64>;
 
@@ -127,10 +130,22 @@ pub trait Tx: Send {
     async fn twins_of_record(&mut self, tracker: &str, entity_type: &str, key: &str) -> Got<Vec<Twin>>;
     /// All twins of many records, of one type.
     async fn twins_of_records(&mut self, tracker: &str, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>>;
-    /// The twins whose remote record is this.
-    async fn twins_of_remote(&mut self, connection: ConnectionId, entity_type: &str, key: &str) -> Got<Vec<Twin>>;
+    /// The twins whose remote record is one of these, of one type.
+    async fn twins_of_remotes(&mut self, connection: ConnectionId, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>>;
+    /// The same for one record.
+    async fn twins_of_remote(&mut self, connection: ConnectionId, entity_type: &str, key: &str) -> Got<Vec<Twin>> {
+        self.twins_of_remotes(connection, entity_type, &[key.to_owned()]).await
+    }
+    /// Those of these ids that some connection has.
+    async fn twins_anywhere(&mut self, ids: &[TwinId]) -> Got<Vec<TwinId>>;
+    /// What is to be held for the records here of these twins; those without one are left out.
+    async fn record_leases(&mut self, connection: ConnectionId, ids: &[TwinId]) -> Got<Vec<(TwinId, LeaseKey)>>;
     /// Inserts or replaces; tells the stream.
-    async fn put_twin(&mut self, twin: &Twin) -> Got<()>;
+    async fn put_twins(&mut self, twins: &[Twin]) -> Got<()>;
+    /// The same for one.
+    async fn put_twin(&mut self, twin: &Twin) -> Got<()> {
+        self.put_twins(std::slice::from_ref(twin)).await
+    }
     /// A page, newest change first.
     async fn list_twins(&mut self, filter: &TwinFilter, page: &Page) -> Got<Paged<Twin>>;
     /// Ids of all twins of a connection, stopped ones too.
@@ -146,7 +161,11 @@ pub trait Tx: Send {
     /// Hands something over. A draft of the same twin and kind that has no number yet is replaced, except that a sync
     /// keeps the union of `changed` with the earlier times, and the id of the one that waited. A sync takes back an end
     /// (`stop`, `deleted`) of its twin that has no number yet. Wakes the connection.
-    async fn put_draft(&mut self, draft: &Draft) -> Got<()>;
+    async fn put_drafts(&mut self, drafts: &[Draft]) -> Got<()>;
+    /// The same for one.
+    async fn put_draft(&mut self, draft: &Draft) -> Got<()> {
+        self.put_drafts(std::slice::from_ref(draft)).await
+    }
     /// The draft of this twin and kind that has no number yet.
     async fn draft(&mut self, connection: ConnectionId, twin: TwinId, kind: &str) -> Got<Option<Draft>>;
     /// Gives the next numbers to at most this many waiting drafts, oldest first, of at most this many bytes together
@@ -169,8 +188,8 @@ pub trait Tx: Send {
     async fn empty_numbered(&mut self, connection: ConnectionId, n: u64, json: &str) -> Got<()>;
     /// The peer has stored everything up to this number. Updates the link state's `acked`.
     async fn acknowledge(&mut self, connection: ConnectionId, n: u64, at: Time) -> Got<()>;
-    /// Sync events of a twin that the peer had not applied: without number or above `seen`.
-    async fn unseen(&mut self, connection: ConnectionId, twin: TwinId, seen: u64) -> Got<Vec<Unseen>>;
+    /// Sync events of twins that the peer had not applied, in order: without number or above what it had `seen`.
+    async fn unseen_of(&mut self, connection: ConnectionId, seen: &[(TwinId, u64)]) -> Got<Vec<(TwinId, Unseen)>>;
     /// Forgets acknowledged events from before this moment that the peer has applied or that are no sync events; after
     /// 30 days all.
     async fn forget_acknowledged(&mut self, before: Time) -> Got<u64>;
@@ -183,8 +202,12 @@ pub trait Tx: Send {
     async fn add_arrived(&mut self, tracker: &str, events: &[Arrived]) -> Got<()>;
     /// Twins with events that wait on active connections of a tracker, parked and resting ones left out, oldest first.
     async fn twins_waiting(&mut self, tracker: &str, limit: u32) -> Got<Vec<WaitingTwin>>;
-    /// All waiting events of a twin, in order.
-    async fn arrived(&mut self, connection: ConnectionId, twin: Option<TwinId>) -> Got<Vec<Arrived>>;
+    /// All waiting events of these twins, in order.
+    async fn arrived_of(&mut self, connection: ConnectionId, twins: &[Option<TwinId>]) -> Got<Vec<Arrived>>;
+    /// The same for one.
+    async fn arrived(&mut self, connection: ConnectionId, twin: Option<TwinId>) -> Got<Vec<Arrived>> {
+        self.arrived_of(connection, &[twin]).await
+    }
     /// Ends events (their outcome goes to the history beside).
     async fn end_arrived(&mut self, rows: &[i64]) -> Got<()>;
     /// Drops what was stored and not applied (a new epoch begins).

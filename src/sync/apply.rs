@@ -17,9 +17,9 @@ use futures_util::StreamExt as _;
 use super::{
     decide::{self, Decided, Item, Work},
     doubt,
-    fold::{Folded, fold, take_results},
     incoming::{Claimed, lease_keys},
     judge::Failure,
+    known,
     outgoing::Worker,
     settle::Settle,
     together::together,
@@ -27,12 +27,10 @@ use super::{
 };
 use crate::{
     domain::{
-        connection::Connection,
-        ids::{ConnectionId, TwinId},
         tracker::{Caller, Entity, Found, Read, TrackerError, Write, WriteKind, Written},
-        twin::{Status, Twin},
+        twin::Twin,
     },
-    store::{Lease, LeaseKey, StoreError, Tx, rows::LinkState},
+    store::{Lease, LeaseKey, StoreError},
 };
 
 /// Rule runs side by side.
@@ -43,7 +41,7 @@ const RECORD_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Works through one batch; all its twins are leased by the caller.
 pub(super) async fn batch(worker: &Worker, claimed: &[Claimed]) -> Result<(), Failure> {
-    let mut items = load(worker, claimed).await?;
+    let mut items = known::load(worker, claimed).await?;
     // One that got its record between the claim's look and its lease is claimed again, together with the record.
     items.retain(|item| covered(claimed, &lease_keys(None, item.twin.as_ref())));
     let mut done = Settle::default();
@@ -106,86 +104,6 @@ async fn hold_records(worker: &Worker, claimed: &[Claimed], items: Vec<Item>) ->
 
 fn covered(claimed: &[Claimed], wanted: &[LeaseKey]) -> bool {
     wanted.iter().all(|key| claimed.iter().flat_map(|one| &one.lease).any(|lease| lease.holds(key)))
-}
-
-async fn load(worker: &Worker, claimed: &[Claimed]) -> Result<Vec<Item>, StoreError> {
-    let wanted: Vec<(ConnectionId, Option<TwinId>)> = claimed.iter().map(|one| (one.connection, one.twin)).collect();
-    let rows = worker
-        .parts
-        .store
-        .read("events_known", move |tx| {
-            Box::pin(async move {
-                let mut connections: BTreeMap<ConnectionId, Option<(Connection, LinkState)>> = BTreeMap::new();
-                let mut rows: Vec<Item> = Vec::new();
-                for (connection_id, twin_id) in wanted {
-                    if let std::collections::btree_map::Entry::Vacant(slot) = connections.entry(connection_id) {
-                        let connection = tx.connection(connection_id).await?;
-                        let link = tx.link_state(connection_id).await?;
-                        slot.insert(connection.map(|connection| (connection, link)));
-                    }
-                    let Some((connection, link)) = connections.get(&connection_id).cloned().flatten() else { continue };
-                    let events = tx.arrived(connection_id, twin_id).await?;
-                    if events.is_empty() {
-                        continue;
-                    }
-                    let mut twin = match twin_id {
-                        Some(id) => tx.twin(connection_id, id).await?,
-                        None => None,
-                    };
-                    if let Some(twin) = &mut twin {
-                        twin.enter(link.epoch);
-                    }
-                    let linked = twin.as_ref().is_some_and(|twin| twin.local.is_some() && twin.status != Status::Stopped);
-                    let folded = fold(&events, linked);
-                    let (mut unseen, mut elsewhere, mut rival) = (Vec::new(), false, None);
-                    match (twin_id, &twin) {
-                        (Some(id), Some(known)) => {
-                            unseen = tx.unseen(connection_id, id, known.peer_seen.min(link.acked)).await?;
-                        }
-                        (Some(id), None) => {
-                            elsewhere = tx.twin_by_id(id).await?.is_some();
-                            rival = rival_of(tx, connection_id, id, &folded).await?;
-                        }
-                        _ => {}
-                    }
-                    let (record, read_at, offset_ms) = (None, None, 0);
-                    rows.push(Item {
-                        connection,
-                        link,
-                        twin_id,
-                        twin,
-                        folded,
-                        unseen,
-                        elsewhere,
-                        rival,
-                        record,
-                        read_at,
-                        offset_ms,
-                    });
-                }
-                Ok(rows)
-            })
-        })
-        .await?;
-    let now = worker.parts.clock.now();
-    let mut items = rows;
-    for item in &mut items {
-        if let Some(twin) = &mut item.twin {
-            take_results(twin, &item.folded.results, item.link.out_n, now);
-            let heard = !item.folded.results.is_empty();
-            if heard && item.unseen.iter().all(|event| event.n.is_some_and(|n| n <= twin.peer_seen)) {
-                twin.memory.unconfirmed.clear();
-            }
-        }
-    }
-    Ok(items)
-}
-
-/// The twin that their record has already, where the events would start another.
-async fn rival_of(tx: &mut dyn Tx, connection: ConnectionId, id: TwinId, folded: &Folded) -> Result<Option<Twin>, StoreError> {
-    let Some(sync) = &folded.sync else { return Ok(None) };
-    let twins = tx.twins_of_remote(connection, &sync.entity_type, &sync.key).await?;
-    Ok(twins.into_iter().find(|twin| twin.id != id && twin.status != Status::Stopped))
 }
 
 /// Reads the records right before they are written.

@@ -4,23 +4,41 @@
 //! a twin are folded into one state ([`super::fold`]), which is decided and written once ([`super::apply`]); events of
 //! other twins share the tracker's calls but not their fate.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 
-use super::{apply, judge::Failure, outgoing::Worker, pace::Pace};
+use super::{
+    apply,
+    judge::Failure,
+    outgoing::Worker,
+    pace::{Pace, TOOK_ALL},
+};
 use crate::{
     domain::{
         ids::{ConnectionId, TwinId},
         twin::Twin,
     },
-    store::{Lease, LeaseKey, StoreError, Topic, rows::WaitingTwin},
+    store::{Lease, LeaseKey, StoreError, Topic, Tx, rows::WaitingTwin},
 };
 
 /// Batches side by side per tracker.
 const SIDE_BY_SIDE: usize = 4;
 /// Longest time without a look into the store: also how late a rest that ended is noticed.
 const SAFETY: Duration = Duration::from_secs(1);
+
+/// What a look found.
+struct Claim {
+    batch: Vec<Claimed>,
+    /// Others hold some of what waits.
+    blocked: bool,
+    /// Something was left for the next batch.
+    more: bool,
+}
 
 /// A claimed twin; the row as it was read under the lease.
 pub(super) struct Claimed {
@@ -48,27 +66,29 @@ pub(super) async fn run(worker: Worker) {
         tokio::pin!(woken, freed);
         woken.as_mut().enable();
         freed.as_mut().enable();
-        let (batch, blocked) = match claim(&worker).await {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                tracing::error!(tracker = worker.name, "events could not be claimed: {error}");
-                (Vec::new(), false)
-            }
-        };
-        if !batch.is_empty() {
+        let Claim { batch, blocked, more } = claim(&worker).await.unwrap_or_else(|error| {
+            tracing::error!(tracker = worker.name, "events could not be claimed: {error}");
+            Claim { batch: Vec::new(), blocked: false, more: false }
+        });
+        let took = !batch.is_empty();
+        let pause = if took {
             let (worker, pause) = (worker.clone(), pace.found(batch.len(), limit));
             worker.parts.lifecycle.clone().spawn("incoming batch", async move {
                 work(&worker, batch).await;
                 drop(slot);
             });
             tokio::time::sleep(pause).await;
-            continue;
-        }
-        drop(slot);
-        let pause = pace.nothing(blocked);
+            if more {
+                continue;
+            }
+            Some(TOOK_ALL)
+        } else {
+            drop(slot);
+            pace.nothing(blocked)
+        };
         tokio::select! {
             () = woken => {}
-            () = freed, if blocked => {}
+            () = freed, if blocked || took => {}
             () = worker.parts.clock.sleep(SAFETY) => {}
             () = worker.parts.lifecycle.stopping() => return,
         }
@@ -78,46 +98,51 @@ pub(super) async fn run(worker: Worker) {
     }
 }
 
-async fn claim(worker: &Worker) -> Result<(Vec<Claimed>, bool), StoreError> {
+async fn claim(worker: &Worker) -> Result<Claim, StoreError> {
     let (name, limit) = (worker.name.clone(), worker.tracker.traits().write_batch);
-    let wanted = u32::try_from(limit * 2).unwrap_or(u32::MAX);
-    let (waiting, twins) = worker
+    // Those in other hands stand first.
+    let wanted = u32::try_from(limit * (SIDE_BY_SIDE + 1)).unwrap_or(u32::MAX);
+    let (waiting, records) = worker
         .parts
         .store
         .read("twins_waiting", move |tx| {
             Box::pin(async move {
                 let waiting = tx.twins_waiting(&name, wanted).await?;
-                let twins = twins_of(tx, &waiting).await?;
-                Ok((waiting, twins))
+                let records = records(tx, &waiting).await?;
+                Ok((waiting, records))
             })
         })
         .await?;
     let mut batch = Vec::new();
-    let mut blocked = false;
+    let (mut blocked, mut more) = (false, waiting.len() >= wanted as usize);
     for WaitingTwin { connection_id, twin, .. } in waiting {
         if batch.len() >= limit {
+            more = true;
             break;
         }
-        let known = twin.and_then(|id| twins.iter().find(|twin| twin.connection_id == connection_id && twin.id == id));
-        let Some(lease) = worker.parts.store.leases().take(lease_keys(twin, known)) else {
+        let record = twin.and_then(|id| records.get(&(connection_id, id)).cloned());
+        let keys = twin.map(LeaseKey::Twin).into_iter().chain(record).collect();
+        let Some(lease) = worker.parts.store.leases().take(keys) else {
             blocked = true;
             continue;
         };
         batch.push(Claimed { connection: connection_id, twin, lease: vec![lease] });
     }
-    Ok((batch, blocked))
+    Ok(Claim { batch, blocked, more })
 }
 
-async fn twins_of(tx: &mut dyn crate::store::Tx, waiting: &[WaitingTwin]) -> Result<Vec<Twin>, StoreError> {
-    let mut connections: Vec<ConnectionId> = waiting.iter().map(|one| one.connection_id).collect();
-    connections.sort();
-    connections.dedup();
-    let mut twins = Vec::new();
-    for connection in connections {
-        let ids: Vec<TwinId> = waiting.iter().filter(|one| one.connection_id == connection).filter_map(|one| one.twin).collect();
-        twins.extend(tx.twins_by_ids(connection, &ids).await?);
+/// What is to be held beside each of these twins.
+async fn records(tx: &mut dyn Tx, waiting: &[WaitingTwin]) -> Result<HashMap<(ConnectionId, TwinId), LeaseKey>, StoreError> {
+    let mut twins: BTreeMap<ConnectionId, Vec<TwinId>> = BTreeMap::new();
+    for one in waiting {
+        twins.entry(one.connection_id).or_default().extend(one.twin);
     }
-    Ok(twins)
+    let mut records = HashMap::new();
+    for (connection, ids) in twins {
+        let found = tx.record_leases(connection, &ids).await?;
+        records.extend(found.into_iter().map(|(id, key)| ((connection, id), key)));
+    }
+    Ok(records)
 }
 
 /// What must be held to change a twin: itself, and its record here.

@@ -24,6 +24,7 @@ mod holdup;
 mod housekeeping;
 mod incoming;
 mod judge;
+mod known;
 mod links;
 mod look;
 mod outgoing;

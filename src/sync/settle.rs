@@ -170,18 +170,14 @@ impl Settle {
         store
             .write(name, move |tx| {
                 Box::pin(async move {
-                    for twin in &self.twins {
-                        tx.put_twin(twin).await?;
-                    }
+                    tx.put_twins(&self.twins).await?;
                     for (connection, twin) in &self.healed {
                         heal(tx, *connection, *twin, now).await?;
                     }
                     for (park, id, pause) in parks {
                         store_park(tx, park, id, pause, now).await?;
                     }
-                    for draft in &self.drafts {
-                        tx.put_draft(draft).await?;
-                    }
+                    tx.put_drafts(&self.drafts).await?;
                     if !self.ended_changes.is_empty() {
                         tx.end_changes(&self.ended_changes).await?;
                     }

@@ -184,7 +184,7 @@ pub async fn queue(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse
                 let mut trackers = Vec::new();
                 for tracker in names {
                     let changes = tx.count_changes(&tracker).await?;
-                    let next_due_at = tx.next_change_due(&tracker).await?;
+                    let next_due_at = tx.next_change_due(&tracker, None).await?;
                     trackers.push(TrackerQueue { tracker, changes, next_due_at });
                 }
                 Ok(QueueBody { items, next: None, trackers })

@@ -140,9 +140,9 @@ pub(super) async fn records_waiting(tx: &mut SqliteTx<'_>, tracker: &str, now: T
     // A window over the oldest rows: the cost does not grow with what waits behind. It grows only where few records
     // hold many rows.
     let sql = "WITH oldest AS (SELECT entity_type, key, due_at, id FROM changes
-            WHERE tracker = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT $3)
+            WHERE tracker = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT $3 + 0)
         SELECT entity_type, key, (SELECT COUNT(*) FROM oldest) FROM oldest
-        GROUP BY entity_type, key ORDER BY MIN(due_at), MIN(id) LIMIT $4";
+        GROUP BY entity_type, key ORDER BY MIN(due_at), MIN(id) LIMIT $4 + 0";
     let mut window = i64::from(limit).saturating_mul(2);
     loop {
         let query = query(sql).bind(tracker).bind(now.0).bind(window).bind(i64::from(limit));
@@ -198,9 +198,10 @@ pub(super) async fn delay_changes(tx: &mut SqliteTx<'_>, ids: &[i64], due_at: Ti
     tx.run(query(sql).bind(to_json(ids)?).bind(due_at.0)).await.map(drop)
 }
 
-pub(super) async fn next_change_due(tx: &mut SqliteTx<'_>, tracker: &str) -> Got<Option<Time>> {
-    let due = tx.one(query("SELECT MIN(due_at) FROM changes WHERE tracker = $1").bind(tracker), |row| time_opt(row, 0)).await?;
-    Ok(due.flatten())
+pub(super) async fn next_change_due(tx: &mut SqliteTx<'_>, tracker: &str, after: Option<Time>) -> Got<Option<Time>> {
+    let sql = "SELECT MIN(due_at) FROM changes WHERE tracker = $1 AND due_at > $2";
+    let query = query(sql).bind(tracker).bind(after.map_or(i64::MIN, |after| after.0));
+    Ok(tx.one(query, |row| time_opt(row, 0)).await?.flatten())
 }
 
 pub(super) async fn count_changes(tx: &mut SqliteTx<'_>, tracker: &str) -> Got<u64> {

@@ -79,6 +79,25 @@ pub(super) fn list<T: ToString>(ids: &[T]) -> Got<String> {
     to_json(&ids.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
+/// Rows in one statement, the largest first: few lengths, so that each text is parsed once and kept.
+const ROWS: [usize; 3] = [32, 8, 1];
+
+/// Parts of a list in the lengths of [`ROWS`].
+pub(super) fn parts<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = ROWS.into_iter().find(|length| *length <= rows.len())?;
+        let (part, rest) = rows.split_at(length);
+        rows = rest;
+        Some(part)
+    })
+}
+
+/// Places for so many rows of so many values.
+pub(super) fn places(rows: usize, columns: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(","));
+    vec![row; rows].join(",")
+}
+
 /// Where a page begins: everything before this moment and tie-breaker, newest first.
 pub(super) fn place(page: &Page) -> Got<(i64, Option<&str>)> {
     let Some(after) = &page.after else { return Ok((i64::MAX, None)) };

@@ -10,7 +10,7 @@ use crate::{
     domain::{connection::Connection, ids::ConnectionId, rule::RulePair},
     store::{
         Notice, StoreError, Topic, Tx,
-        rows::{LinkState, Waiting},
+        rows::{LinkState, Standing, Waiting},
     },
 };
 
@@ -71,9 +71,33 @@ pub(super) async fn delete_connection(tx: &mut SqliteTx<'_>, id: ConnectionId) -
     Ok(())
 }
 
+macro_rules! link_columns {
+    () => {
+        "epoch, out_n, out_id, acked, in_n, in_id, epoch_since, resyncing, set_back_here, last_own_epoch, epoch_waits,
+        resync_due, clock_offset_ms"
+    };
+}
+
+/// Numbered events wait until acknowledged; only those of the present epoch are kept.
+macro_rules! waiting_columns {
+    () => {
+        "(SELECT COUNT(*) FROM outbox WHERE connection_id = $1 AND n IS NULL)
+            + (SELECT COUNT(*) FROM outbox WHERE connection_id = $1 AND n IS NOT NULL AND acked_at IS NULL
+                AND epoch = COALESCE((SELECT epoch FROM links WHERE connection_id = $1), 0)
+                AND n > COALESCE((SELECT acked FROM links WHERE connection_id = $1), 0)),
+        events, bytes,
+        (SELECT COUNT(*) FROM twins WHERE connection_id = $1 AND status = 'parked')"
+    };
+}
+
+macro_rules! inbox_sums {
+    () => {
+        "(SELECT COUNT(*) AS events, COALESCE(SUM(bytes), 0) AS bytes FROM inbox WHERE connection_id = $1)"
+    };
+}
+
 pub(super) async fn link_state(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<LinkState> {
-    let sql = "SELECT epoch, out_n, out_id, acked, in_n, in_id, epoch_since, resyncing, set_back_here, last_own_epoch,
-        epoch_waits, resync_due, clock_offset_ms FROM links WHERE connection_id = $1";
+    let sql = concat!("SELECT ", link_columns!(), " FROM links WHERE connection_id = $1");
     Ok(tx.one(query(sql).bind(id.to_string()), read_link).await?.unwrap_or_default())
 }
 
@@ -123,19 +147,34 @@ pub(super) async fn put_link_state(tx: &mut SqliteTx<'_>, id: ConnectionId, stat
 }
 
 pub(super) async fn waiting(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Waiting> {
-    // Numbered events wait until acknowledged; only those of the present epoch are kept.
-    let sql = "SELECT
-        (SELECT COUNT(*) FROM outbox WHERE connection_id = $1 AND n IS NULL)
-            + (SELECT COUNT(*) FROM outbox WHERE connection_id = $1 AND n IS NOT NULL AND acked_at IS NULL
-                AND epoch = COALESCE((SELECT epoch FROM links WHERE connection_id = $1), 0)
-                AND n > COALESCE((SELECT acked FROM links WHERE connection_id = $1), 0)),
-        (SELECT COUNT(*) FROM inbox WHERE connection_id = $1),
-        (SELECT COALESCE(SUM(bytes), 0) FROM inbox WHERE connection_id = $1),
-        (SELECT COUNT(*) FROM twins WHERE connection_id = $1 AND status = 'parked')";
+    let sql = concat!("SELECT ", waiting_columns!(), " FROM ", inbox_sums!());
+    Ok(tx.one(query(sql).bind(id.to_string()), |row| read_waiting(row, 0)).await?.unwrap_or_default())
+}
+
+fn read_waiting(row: &SqliteRow, first: usize) -> Got<Waiting> {
+    Ok(Waiting {
+        outbox: count(row, first)?,
+        inbox: count(row, first + 1)?,
+        inbox_bytes: count(row, first + 2)?,
+        parked: count(row, first + 3)?,
+    })
+}
+
+pub(super) async fn standing(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Option<Standing>> {
+    let sql = concat!(
+        "SELECT ",
+        link_columns!(),
+        ", connection_id IS NOT NULL, ",
+        waiting_columns!(),
+        ", body FROM connections LEFT JOIN links ON connection_id = id, ",
+        inbox_sums!(),
+        " WHERE id = $1"
+    );
     let read = |row: &SqliteRow| {
-        Ok(Waiting { outbox: count(row, 0)?, inbox: count(row, 1)?, inbox_bytes: count(row, 2)?, parked: count(row, 3)? })
+        let link = if col(row, 13)? { read_link(row)? } else { LinkState::default() };
+        Ok(Standing { connection: json(row, 18)?, link, waiting: read_waiting(row, 14)? })
     };
-    Ok(tx.one(query(sql).bind(id.to_string()), read).await?.unwrap_or_default())
+    tx.one(query(sql).bind(id.to_string()), read).await
 }
 
 pub(super) async fn rules(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Option<RulePair>> {

@@ -65,13 +65,13 @@ pub(super) async fn twins_waiting(tx: &mut SqliteTx<'_>, tracker: &str, limit: u
         ready AS (
             SELECT * FROM (SELECT id, connection_id, twin_id FROM inbox
                 WHERE tracker = $1 AND rests_until = 0 AND connection_id IN (SELECT id FROM active)
-                ORDER BY id LIMIT $3)
+                ORDER BY id LIMIT $3 + 0)
             UNION ALL
             SELECT * FROM (SELECT id, connection_id, twin_id FROM inbox
                 WHERE tracker = $1 AND rests_until > 0 AND rests_until <= $2 AND connection_id IN (SELECT id FROM active)
-                ORDER BY rests_until, id LIMIT $3)),
+                ORDER BY rests_until, id LIMIT $3 + 0)),
         picked AS (SELECT connection_id, twin_id, MIN(id) AS first FROM ready
-            GROUP BY connection_id, twin_id ORDER BY first LIMIT $4)
+            GROUP BY connection_id, twin_id ORDER BY first LIMIT $4 + 0)
         SELECT connection_id, twin_id, first,
             (SELECT COUNT(*) FROM inbox WHERE inbox.connection_id = picked.connection_id
                 AND inbox.twin_id = picked.twin_id),
@@ -95,9 +95,9 @@ fn read_waiting(row: &SqliteRow) -> Got<(WaitingTwin, i64)> {
     Ok((twin, col(row, 4)?))
 }
 
-pub(super) async fn arrived(tx: &mut SqliteTx<'_>, connection: ConnectionId, twin: Option<TwinId>) -> Got<Vec<Arrived>> {
+pub(super) async fn arrived_of(tx: &mut SqliteTx<'_>, connection: ConnectionId, twins: &[Option<TwinId>]) -> Got<Vec<Arrived>> {
     let sql = "SELECT id, connection_id, epoch, n, event_id, twin_id, json, received_at FROM inbox
-        WHERE connection_id = $1 AND twin_id = $2 ORDER BY id";
+        WHERE connection_id = $1 AND twin_id IN (SELECT value FROM json_each($2)) ORDER BY id";
     let read = |row: &SqliteRow| {
         Ok(Arrived {
             row: col(row, 0)?,
@@ -110,7 +110,8 @@ pub(super) async fn arrived(tx: &mut SqliteTx<'_>, connection: ConnectionId, twi
             received_at: time(row, 7)?,
         })
     };
-    tx.each(query(sql).bind(connection.to_string()).bind(twin_text(twin)), read).await
+    let twins: Vec<String> = twins.iter().map(|twin| twin_text(*twin)).collect();
+    tx.each(query(sql).bind(connection.to_string()).bind(to_json(&twins)?), read).await
 }
 
 pub(super) async fn end_arrived(tx: &mut SqliteTx<'_>, rows: &[i64]) -> Got<()> {

@@ -21,7 +21,7 @@ use crate::{
         twin::Twin,
     },
     secret::Secret,
-    store::{Notice, Topic, Tx, rows::*},
+    store::{LeaseKey, Notice, Topic, Tx, rows::*},
 };
 
 #[async_trait]
@@ -76,6 +76,9 @@ impl Tx for SqliteTx<'_> {
     async fn waiting(&mut self, id: ConnectionId) -> Got<Waiting> {
         connections::waiting(self, id).await
     }
+    async fn standing(&mut self, id: ConnectionId) -> Got<Option<Standing>> {
+        connections::standing(self, id).await
+    }
     async fn rules(&mut self, id: ConnectionId) -> Got<Option<RulePair>> {
         connections::rules(self, id).await
     }
@@ -118,8 +121,8 @@ impl Tx for SqliteTx<'_> {
     async fn delay_changes(&mut self, ids: &[i64], due_at: Time) -> Got<()> {
         changes::delay_changes(self, ids, due_at).await
     }
-    async fn next_change_due(&mut self, tracker: &str) -> Got<Option<Time>> {
-        changes::next_change_due(self, tracker).await
+    async fn next_change_due(&mut self, tracker: &str, after: Option<Time>) -> Got<Option<Time>> {
+        changes::next_change_due(self, tracker, after).await
     }
     async fn count_changes(&mut self, tracker: &str) -> Got<u64> {
         changes::count_changes(self, tracker).await
@@ -139,11 +142,17 @@ impl Tx for SqliteTx<'_> {
     async fn twins_of_records(&mut self, tracker: &str, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>> {
         twins::twins_of_records(self, tracker, entity_type, keys).await
     }
-    async fn twins_of_remote(&mut self, connection: ConnectionId, entity_type: &str, key: &str) -> Got<Vec<Twin>> {
-        twins::twins_of_remote(self, connection, entity_type, key).await
+    async fn twins_of_remotes(&mut self, connection: ConnectionId, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>> {
+        twins::twins_of_remotes(self, connection, entity_type, keys).await
     }
-    async fn put_twin(&mut self, twin: &Twin) -> Got<()> {
-        twins::put_twin(self, twin).await
+    async fn twins_anywhere(&mut self, ids: &[TwinId]) -> Got<Vec<TwinId>> {
+        twins::twins_anywhere(self, ids).await
+    }
+    async fn record_leases(&mut self, connection: ConnectionId, ids: &[TwinId]) -> Got<Vec<(TwinId, LeaseKey)>> {
+        twins::record_leases(self, connection, ids).await
+    }
+    async fn put_twins(&mut self, twins: &[Twin]) -> Got<()> {
+        twins::put_twins(self, twins).await
     }
     async fn list_twins(&mut self, filter: &TwinFilter, page: &Page) -> Got<Paged<Twin>> {
         twins::list_twins(self, filter, page).await
@@ -157,8 +166,8 @@ impl Tx for SqliteTx<'_> {
     async fn synced_types(&mut self, tracker: &str) -> Got<Vec<String>> {
         twins::synced_types(self, tracker).await
     }
-    async fn put_draft(&mut self, draft: &Draft) -> Got<()> {
-        outbox::put_draft(self, draft).await
+    async fn put_drafts(&mut self, drafts: &[Draft]) -> Got<()> {
+        outbox::put_drafts(self, drafts).await
     }
     async fn draft(&mut self, connection: ConnectionId, twin: TwinId, kind: &str) -> Got<Option<Draft>> {
         outbox::draft(self, connection, twin, kind).await
@@ -187,8 +196,8 @@ impl Tx for SqliteTx<'_> {
     async fn acknowledge(&mut self, connection: ConnectionId, n: u64, at: Time) -> Got<()> {
         outbox::acknowledge(self, connection, n, at).await
     }
-    async fn unseen(&mut self, connection: ConnectionId, twin: TwinId, seen: u64) -> Got<Vec<Unseen>> {
-        outbox::unseen(self, connection, twin, seen).await
+    async fn unseen_of(&mut self, connection: ConnectionId, seen: &[(TwinId, u64)]) -> Got<Vec<(TwinId, Unseen)>> {
+        outbox::unseen_of(self, connection, seen).await
     }
     async fn forget_acknowledged(&mut self, before: Time) -> Got<u64> {
         outbox::forget_acknowledged(self, before).await
@@ -202,8 +211,8 @@ impl Tx for SqliteTx<'_> {
     async fn twins_waiting(&mut self, tracker: &str, limit: u32) -> Got<Vec<WaitingTwin>> {
         inbox::twins_waiting(self, tracker, limit).await
     }
-    async fn arrived(&mut self, connection: ConnectionId, twin: Option<TwinId>) -> Got<Vec<Arrived>> {
-        inbox::arrived(self, connection, twin).await
+    async fn arrived_of(&mut self, connection: ConnectionId, twins: &[Option<TwinId>]) -> Got<Vec<Arrived>> {
+        inbox::arrived_of(self, connection, twins).await
     }
     async fn end_arrived(&mut self, rows: &[i64]) -> Got<()> {
         inbox::end_arrived(self, rows).await

@@ -7,7 +7,8 @@
 //! Traps. Every statement is a hop to the connection's thread (some 50 µs), so what comes in numbers goes in one
 //! statement: lists travel as one JSON array that `json_each` opens. A statement that failed for want of disk may have
 //! ended the whole transaction behind our back; the transaction remembers that and refuses all that follows, or later
-//! statements would be committed one by one.
+//! statements would be committed one by one. A bare parameter after `LIMIT` makes SQLite plan the statement anew at each
+//! run (`LIMIT $3 + 0` does not), and a join with `json_each` may be walked from the wrong end: `tests` looks at the plans.
 //!
 //! To add a noun: its table in a new migration (listed in [`MIGRATIONS`]), its functions in a file here, and a line for
 //! each in [`methods`].

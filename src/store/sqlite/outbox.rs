@@ -1,13 +1,13 @@
 //! What leaves for the other side: drafts that merge, then numbered events whose bytes never change.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use serde_json::Value;
-use sqlx::{query, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, query, sqlite::SqliteRow};
 
 use super::{
-    columns::{col, count, from_json, json, parsed, parsed_opt, signed, time, to_json},
-    tx::{Got, SqliteTx},
+    columns::{col, count, from_json, json, parsed, parsed_opt, parts, places, signed, time, to_json},
+    tx::{Got, Query, SqliteTx},
 };
 use crate::{
     clock::Time,
@@ -29,28 +29,60 @@ fn twin_text(twin: Option<TwinId>) -> String {
     twin.map(|twin| twin.to_string()).unwrap_or_default()
 }
 
-pub(super) async fn put_draft(tx: &mut SqliteTx<'_>, draft: &Draft) -> Got<()> {
-    tx.wake(Topic::Outbox(draft.connection_id));
-    if let (Body::Sync(_), Some(twin)) = (&draft.body, draft.twin) {
-        // A twin that goes on: an end that has not left yet would overtake a sync that waits since before it.
-        let sql = "DELETE FROM outbox
-            WHERE connection_id = $1 AND twin_id = $2 AND kind IN ('stop', 'deleted') AND n IS NULL";
-        tx.run(query(sql).bind(draft.connection_id.to_string()).bind(twin.to_string())).await?;
-    }
-    let sql = "INSERT INTO outbox (connection_id, twin_id, kind, event_id, seen, at, correlation, json)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (connection_id, twin_id, kind) WHERE n IS NULL DO NOTHING";
-    if tx.run(bind_draft(sql, draft)?).await? > 0 {
+/// One hop to the connection's thread for many drafts. Of one twin only one: they may speak of each other.
+pub(super) async fn put_drafts(tx: &mut SqliteTx<'_>, drafts: &[Draft]) -> Got<()> {
+    let mut twins = HashSet::new();
+    if !drafts.iter().all(|draft| twins.insert((draft.connection_id, draft.twin))) {
+        for draft in drafts {
+            put_apart(tx, std::slice::from_ref(draft)).await?;
+        }
         return Ok(());
     }
+    put_apart(tx, drafts).await
+}
+
+/// The same for drafts of different twins.
+async fn put_apart(tx: &mut SqliteTx<'_>, drafts: &[Draft]) -> Got<()> {
+    // A twin that goes on: an end that has not left yet would overtake a sync that waits since before it.
+    let syncs = drafts.iter().filter(|draft| matches!(draft.body, Body::Sync(_)));
+    let going_on: Vec<_> = syncs.filter_map(|draft| Some((draft.connection_id, draft.twin?))).collect();
+    if !going_on.is_empty() {
+        let sql = "DELETE FROM outbox WHERE kind IN ('stop', 'deleted') AND n IS NULL
+            AND (connection_id, twin_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))";
+        tx.run(query(sql).bind(to_json(&going_on)?)).await?;
+    }
+    for part in parts(drafts) {
+        let sql = format!(
+            "INSERT INTO outbox (connection_id, twin_id, kind, event_id, seen, at, correlation, json) VALUES {}
+            ON CONFLICT (connection_id, twin_id, kind) WHERE n IS NULL DO NOTHING RETURNING event_id",
+            places(part.len(), 8)
+        );
+        // The text is made of places and what stands above; values are bound.
+        let mut query = query(AssertSqlSafe(sql));
+        for draft in part {
+            query = bind_draft(query, draft)?;
+        }
+        let new: HashSet<EventId> = tx.each(query, |row| parsed(row, 0)).await?.into_iter().collect();
+        for draft in part {
+            tx.wake(Topic::Outbox(draft.connection_id));
+            if !new.contains(&draft.id) {
+                merge_into(tx, draft).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn merge_into(tx: &mut SqliteTx<'_>, draft: &Draft) -> Got<()> {
     let Some(before) = self::draft_of(tx, draft).await? else { return Ok(()) };
     let merged = merge(before, draft.clone());
     let sql = "UPDATE outbox SET event_id = $4, seen = $5, at = $6, correlation = $7, json = $8
         WHERE connection_id = $1 AND twin_id = $2 AND kind = $3 AND n IS NULL";
-    tx.run(bind_draft(sql, &merged)?).await.map(drop)
+    tx.run(bind_draft(query(sql), &merged)?).await.map(drop)
 }
 
-fn bind_draft(sql: &'static str, draft: &Draft) -> Got<super::tx::Query<'static>> {
-    Ok(query(sql)
+fn bind_draft(query: Query<'static>, draft: &Draft) -> Got<Query<'static>> {
+    Ok(query
         .bind(draft.connection_id.to_string())
         .bind(twin_text(draft.twin))
         .bind(draft.body.kind())
@@ -139,7 +171,7 @@ pub(super) async fn number_drafts(
 ) -> Got<Vec<Numbered>> {
     let state = super::connections::link_state(tx, connection).await?;
     let sql = "SELECT id, connection_id, event_id, twin_id, seen, at, correlation, json FROM outbox
-        WHERE connection_id = $1 AND n IS NULL ORDER BY id LIMIT $2";
+        WHERE connection_id = $1 AND n IS NULL ORDER BY id LIMIT $2 + 0";
     let mut n = state.out_n;
     // Bodies alone first: what surely does not fit is not even read.
     let mut room = Room::new(max_bytes);
@@ -195,7 +227,7 @@ pub(super) async fn numbered_from(
     max_bytes: usize,
 ) -> Got<Vec<Numbered>> {
     let sql = "SELECT n, event_id, twin_id, json FROM outbox WHERE connection_id = $1
-        AND epoch = COALESCE((SELECT epoch FROM links WHERE connection_id = $1), 0) AND n >= $2 ORDER BY n LIMIT $3";
+        AND epoch = COALESCE((SELECT epoch FROM links WHERE connection_id = $1), 0) AND n >= $2 ORDER BY n LIMIT $3 + 0";
     let read =
         |row: &SqliteRow| Ok(Numbered { n: count(row, 0)?, id: parsed(row, 1)?, twin: parsed_opt(row, 2)?, json: col(row, 3)? });
     let mut room = Room::new(max_bytes);
@@ -225,15 +257,25 @@ pub(super) async fn acknowledge(tx: &mut SqliteTx<'_>, connection: ConnectionId,
     tx.run(query(sql).bind(connection.to_string()).bind(signed(n))).await.map(drop)
 }
 
-pub(super) async fn unseen(tx: &mut SqliteTx<'_>, connection: ConnectionId, twin: TwinId, seen: u64) -> Got<Vec<Unseen>> {
-    let sql = "SELECT n, json FROM outbox WHERE connection_id = $1 AND twin_id = $2 AND kind = 'sync'
-        AND (n IS NULL OR n > $3 AND epoch = COALESCE((SELECT epoch FROM links WHERE connection_id = $1), 0))
-        ORDER BY id";
-    let read = |row: &SqliteRow| match col::<Option<i64>>(row, 0)? {
-        None => Ok(Unseen { n: None, body: json(row, 1)? }),
-        Some(_) => Ok(Unseen { n: Some(count(row, 0)?), body: from_json::<Event>(col(row, 1)?)?.body }),
+pub(super) async fn unseen_of(
+    tx: &mut SqliteTx<'_>,
+    connection: ConnectionId,
+    seen: &[(TwinId, u64)],
+) -> Got<Vec<(TwinId, Unseen)>> {
+    let rows: Vec<_> = seen.iter().map(|(twin, seen)| (twin, signed(*seen))).collect();
+    // A cross join keeps its order, `+` an index out: the planner would walk all numbered events for each twin.
+    let sql = "SELECT outbox.twin_id, outbox.n, outbox.json FROM json_each($2) AS given CROSS JOIN outbox
+        WHERE connection_id = $1 AND twin_id = given.value ->> 0 AND kind = 'sync' AND (+n IS NULL
+            OR +n > given.value ->> 1 AND +epoch = COALESCE((SELECT epoch FROM links WHERE connection_id = $1), 0))
+        ORDER BY outbox.id";
+    let read = |row: &SqliteRow| {
+        let unseen = match col::<Option<i64>>(row, 1)? {
+            None => Unseen { n: None, body: json(row, 2)? },
+            Some(_) => Unseen { n: Some(count(row, 1)?), body: from_json::<Event>(col(row, 2)?)?.body },
+        };
+        Ok((parsed(row, 0)?, unseen))
     };
-    tx.each(query(sql).bind(connection.to_string()).bind(twin.to_string()).bind(signed(seen)), read).await
+    tx.each(query(sql).bind(connection.to_string()).bind(to_json(&rows)?), read).await
 }
 
 pub(super) async fn forget_acknowledged(tx: &mut SqliteTx<'_>, before: Time) -> Got<u64> {

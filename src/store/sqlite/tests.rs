@@ -131,6 +131,13 @@ async fn hot_statements_search_an_index() {
         "SELECT json FROM outbox WHERE connection_id = $1 AND n IS NULL ORDER BY id LIMIT $2",
         "UPDATE outbox SET n = given.n FROM (SELECT value ->> 0 AS id, value ->> 1 AS n FROM json_each($1)) AS given
             WHERE outbox.id = given.id",
+        "SELECT outbox.json FROM json_each($2) AS given CROSS JOIN outbox WHERE connection_id = $1
+            AND twin_id = given.value ->> 0 AND kind = 'sync' AND (+n IS NULL OR +n > given.value ->> 1) ORDER BY outbox.id",
+        "DELETE FROM outbox WHERE kind IN ('stop', 'deleted') AND n IS NULL
+            AND (connection_id, twin_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))",
+        "SELECT json FROM inbox WHERE connection_id = $1 AND twin_id IN (SELECT value FROM json_each($2)) ORDER BY id",
+        "SELECT memory FROM twins WHERE connection_id = $1 AND remote_type = $2
+            AND remote_key IN (SELECT value FROM json_each($3)) ORDER BY created_at, id",
         "SELECT id, connection_id, twin_id FROM inbox WHERE tracker = $1 AND rests_until = 0
             AND connection_id IN (SELECT id FROM connections WHERE tracker = $1) ORDER BY id LIMIT $3",
         "SELECT COUNT(*), SUM(bytes) FROM inbox WHERE connection_id = $1",

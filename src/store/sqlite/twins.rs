@@ -1,10 +1,12 @@
 //! Twins: columns for what is looked for, the memory as a document.
 
-use sqlx::{QueryBuilder, Sqlite, query, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, query, sqlite::SqliteRow};
 
 use super::{
-    columns::{col, count, from_json, json, list, page_rows, paged, parsed, place, signed, time, time_opt, to_json, word},
-    tx::{Got, SqliteTx},
+    columns::{
+        col, count, from_json, json, list, page_rows, paged, parsed, parts, place, places, signed, time, time_opt, to_json, word,
+    },
+    tx::{Got, Query, SqliteTx},
 };
 use crate::{
     clock::Time,
@@ -13,7 +15,7 @@ use crate::{
         twin::{Memory, Twin},
     },
     store::{
-        Notice, StoreError, Tx,
+        LeaseKey, Notice, StoreError, Tx,
         rows::{Page, Paged, TwinFilter},
     },
 };
@@ -83,49 +85,83 @@ pub(super) async fn twins_of_records(tx: &mut SqliteTx<'_>, tracker: &str, entit
     tx.each(query(sql).bind(tracker).bind(entity_type).bind(to_json(keys)?), read_twin).await
 }
 
-pub(super) async fn twins_of_remote(
+pub(super) async fn twins_of_remotes(
     tx: &mut SqliteTx<'_>,
     connection: ConnectionId,
     entity_type: &str,
-    key: &str,
+    keys: &[String],
 ) -> Got<Vec<Twin>> {
-    let sql = select!("WHERE connection_id = $1 AND remote_type = $2 AND remote_key = $3 ORDER BY created_at, id");
-    tx.each(query(sql).bind(connection.to_string()).bind(entity_type).bind(key), read_twin).await
+    let sql = select!(
+        "WHERE connection_id = $1 AND remote_type = $2 AND remote_key IN (SELECT value FROM json_each($3)) ORDER BY created_at, id"
+    );
+    tx.each(query(sql).bind(connection.to_string()).bind(entity_type).bind(to_json(keys)?), read_twin).await
 }
 
-pub(super) async fn put_twin(tx: &mut SqliteTx<'_>, twin: &Twin) -> Got<()> {
-    let sql = "INSERT INTO twins (connection_id, id, tracker, status, started_by, local_type, local_key, local_url,
+pub(super) async fn twins_anywhere(tx: &mut SqliteTx<'_>, ids: &[TwinId]) -> Got<Vec<TwinId>> {
+    let sql = "SELECT DISTINCT id FROM twins WHERE id IN (SELECT value FROM json_each($1))";
+    tx.each(query(sql).bind(list(ids)?), |row| parsed(row, 0)).await
+}
+
+pub(super) async fn record_leases(
+    tx: &mut SqliteTx<'_>,
+    connection: ConnectionId,
+    ids: &[TwinId],
+) -> Got<Vec<(TwinId, LeaseKey)>> {
+    let sql = "SELECT id, tracker, local_type, local_key FROM twins
+        WHERE connection_id = $1 AND id IN (SELECT value FROM json_each($2)) AND local_key IS NOT NULL";
+    let read = |row: &SqliteRow| {
+        Ok((parsed(row, 0)?, LeaseKey::Record { tracker: col(row, 1)?, entity_type: col(row, 2)?, key: col(row, 3)? }))
+    };
+    tx.each(query(sql).bind(connection.to_string()).bind(list(ids)?), read).await
+}
+
+/// One hop to the connection's thread for many twins.
+pub(super) async fn put_twins(tx: &mut SqliteTx<'_>, twins: &[Twin]) -> Got<()> {
+    for part in parts(twins) {
+        let sql = format!(
+            "INSERT INTO twins (connection_id, id, tracker, status, started_by, local_type, local_key, local_url,
             remote_type, remote_key, remote_url, peer_seen, remote_outcome, created_at, last_synced_at, creating_type, memory)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-        ON CONFLICT (connection_id, id) DO UPDATE SET tracker = excluded.tracker, status = excluded.status,
+            VALUES {}
+            ON CONFLICT (connection_id, id) DO UPDATE SET tracker = excluded.tracker, status = excluded.status,
             started_by = excluded.started_by, local_type = excluded.local_type, local_key = excluded.local_key,
             local_url = excluded.local_url, remote_type = excluded.remote_type, remote_key = excluded.remote_key,
             remote_url = excluded.remote_url, peer_seen = excluded.peer_seen, remote_outcome = excluded.remote_outcome,
             created_at = excluded.created_at, last_synced_at = excluded.last_synced_at,
-            creating_type = excluded.creating_type, memory = excluded.memory";
-    let creating = twin.memory.pending_write.as_ref().filter(|write| write.key.is_none()).map(|write| &write.entity_type);
+            creating_type = excluded.creating_type, memory = excluded.memory",
+            places(part.len(), 17)
+        );
+        // The text is made of places and what stands above; values are bound.
+        let mut query = query(AssertSqlSafe(sql));
+        for twin in part {
+            query = bind(query, twin)?;
+        }
+        tx.run(query).await?;
+    }
+    twins.iter().for_each(|twin| tx.tell(Notice::Twin(twin.id)));
+    Ok(())
+}
+
+fn bind(query: Query<'static>, twin: &Twin) -> Got<Query<'static>> {
+    let creating = twin.memory.pending_write.as_ref().filter(|write| write.key.is_none()).map(|write| write.entity_type.clone());
     let (local, remote) = (twin.local.as_ref(), twin.remote.as_ref());
-    let query = query(sql)
+    Ok(query
         .bind(twin.connection_id.to_string())
         .bind(twin.id.to_string())
-        .bind(&twin.tracker)
+        .bind(twin.tracker.clone())
         .bind(twin.status.as_str())
         .bind(twin.started_by.as_str())
-        .bind(local.map(|entity| &entity.entity_type))
-        .bind(local.map(|entity| &entity.key))
-        .bind(local.and_then(|entity| entity.url.as_ref()))
-        .bind(remote.map(|entity| &entity.entity_type))
-        .bind(remote.map(|entity| &entity.key))
-        .bind(remote.and_then(|entity| entity.url.as_ref()))
+        .bind(local.map(|entity| entity.entity_type.clone()))
+        .bind(local.map(|entity| entity.key.clone()))
+        .bind(local.and_then(|entity| entity.url.clone()))
+        .bind(remote.map(|entity| entity.entity_type.clone()))
+        .bind(remote.map(|entity| entity.key.clone()))
+        .bind(remote.and_then(|entity| entity.url.clone()))
         .bind(signed(twin.peer_seen))
         .bind(twin.remote_outcome.as_ref().map(to_json).transpose()?)
         .bind(twin.created_at.0)
         .bind(twin.last_synced_at.map(|at| at.0))
         .bind(creating)
-        .bind(to_json(&twin.memory)?);
-    tx.run(query).await?;
-    tx.tell(Notice::Twin(twin.id));
-    Ok(())
+        .bind(to_json(&twin.memory)?))
 }
 
 /// By age and not by the last change: what moves while somebody walks through the pages would be passed over.

@@ -55,12 +55,12 @@ async fn records_wait_oldest_first_and_only_when_due() {
     f.store.add_changes(all).await.expect("stored");
     assert_eq!(r!(f.store, tx => tx.records_waiting("support", START, 2)), [record("b"), record("a")]);
     assert_eq!(r!(f.store, tx => tx.records_waiting("support", later, 10)).len(), 3);
-    assert_eq!(r!(f.store, tx => tx.next_change_due("support")), Some(START));
+    assert_eq!(r!(f.store, tx => tx.next_change_due("support", None)), Some(START));
     let ids: Vec<i64> = r!(f.store, tx => tx.changes("support", "Case", "b")).iter().map(|change| change.id).collect();
     w!(f.store, tx => async move { tx.delay_changes(&ids, later).await }).expect("delayed");
     assert_eq!(r!(f.store, tx => tx.records_waiting("support", START, 2)), [record("a")]);
     assert_eq!(r!(f.store, tx => tx.changes("support", "Case", "b"))[0].change.due_at, later);
-    assert_eq!(r!(f.store, tx => tx.next_change_due("nothing")), None);
+    assert_eq!(r!(f.store, tx => tx.next_change_due("nothing", None)), None);
 }
 
 #[tokio::test]

@@ -29,10 +29,10 @@ async fn drafts_of_a_twin_merge_until_they_have_a_number() {
     assert_eq!((event.n, event.id, event.seen), (1, EventId(id(10)), 4));
     // What has a number stays; the next waits beside it.
     w!(f.store, tx => async { tx.put_draft(&sync_draft(1, 1, 12, &[])).await }).expect("waits");
-    let unseen = r!(f.store, tx => tx.unseen(con(1), tw(1), 0));
-    assert_eq!(unseen.iter().map(|unseen| unseen.n).collect::<Vec<_>>(), [Some(1), None]);
-    assert_eq!(unseen[0].body, event.body);
-    assert_eq!(r!(f.store, tx => tx.unseen(con(1), tw(1), 1)).len(), 1);
+    let unseen = r!(f.store, tx => tx.unseen_of(con(1), &[(tw(1), 0)]));
+    assert_eq!(unseen.iter().map(|(_, unseen)| unseen.n).collect::<Vec<_>>(), [Some(1), None]);
+    assert_eq!(unseen[0].1.body, event.body);
+    assert_eq!(r!(f.store, tx => tx.unseen_of(con(1), &[(tw(1), 1)])).len(), 1);
 }
 
 #[tokio::test]
