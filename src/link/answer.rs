@@ -12,6 +12,7 @@ use super::{
     Link,
     auth::{Claimed, Expected, check_clock, check_request, sign_answer},
     exchange::{Heard, Hearing, Limit, Spoken, has_events, hear, is_news, room, speak, speak_idle},
+    gather::Gather,
     keys::{PublicKey, peek},
     mailbox::Entry,
     protocol::{Answered, Asked, MAX_BODY, MAX_EPOCH, MAX_WAIT, Refusal, on_wire},
@@ -23,7 +24,7 @@ use crate::{
     secret::Secret,
     store::{
         StoreError, Topic,
-        rows::{LinkState, Waiting},
+        rows::{LinkState, Standing},
     },
 };
 
@@ -252,7 +253,8 @@ impl Link {
         }
         if wait > 0 {
             let wait = Duration::from_secs(wait).min(MAX_WAIT);
-            self.hold(id, from, epoch, max_events, wait, known.connection.switch()).await?;
+            let standing = self.hold(id, from, epoch, max_events, wait, known.connection.switch()).await?;
+            return self.tell(standing, from, max_events, false).await;
         }
         self.say(id, from, max_events, false).await
     }
@@ -266,33 +268,33 @@ impl Link {
         max_events: u32,
         wait: Duration,
         switch: crate::domain::connection::Switch,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Standing, Refusal> {
         let clock = &self.parts.clock;
         let end = clock.now().plus(wait);
         let held = self.mailbox.hold(id);
         let told = self.mailbox.told(id);
         let told_state = told.state.unwrap_or(switch);
         let outbox = self.parts.store.wakes().on(Topic::Outbox(id));
-        loop {
+        let mut gather = Gather::new(told.quiet_until);
+        let standing = loop {
             let woken = outbox.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
-            let Some((connection, state, waiting)) = self.look(id).await.map_err(busy)? else {
+            let Some(standing) = self.look(id).await.map_err(busy)? else {
                 held.finish(clock.now());
                 return Err(Refusal::ConnectionGone);
             };
+            let Standing { connection, link: state, waiting } = &standing;
             let now = clock.now();
             let urgent = connection.switch() != told_state
                 || on_wire(state.epoch) != epoch
-                || (told.no_room && room(&connection, &waiting) > 0);
-            let something = max_events > 0 && has_events(&connection, &state, &waiting, from);
-            if urgent || now >= end || (something && now >= told.quiet_until) {
-                break;
+                || (told.no_room && room(connection, waiting) > 0);
+            let something = max_events > 0 && has_events(&standing, from);
+            let gathers = if something { gather.nap(&standing, now) } else { None };
+            if urgent || now >= end || (something && gathers.is_none()) {
+                break standing;
             }
-            let mut nap = end.since(now).min(LOOK_AGAIN);
-            if something {
-                nap = nap.min(told.quiet_until.since(now));
-            }
+            let mut nap = end.since(now).min(LOOK_AGAIN).min(gathers.unwrap_or(LOOK_AGAIN));
             if told.no_room {
                 nap = nap.min(ROOM_AGAIN);
             }
@@ -303,42 +305,35 @@ impl Link {
                 () = self.parts.lifecycle.stopping() => true,
             };
             if stop {
-                break;
+                break standing;
             }
-        }
+        };
         held.finish(clock.now());
-        Ok(())
+        Ok(standing)
     }
 
-    pub(super) async fn look(&self, id: ConnectionId) -> Result<Option<(Connection, LinkState, Waiting)>, StoreError> {
-        self.parts
-            .store
-            .read("link.look", move |tx| {
-                Box::pin(async move {
-                    let Some(connection) = tx.connection(id).await? else { return Ok(None) };
-                    Ok(Some((connection, tx.link_state(id).await?, tx.waiting(id).await?)))
-                })
-            })
-            .await
+    pub(super) async fn look(&self, id: ConnectionId) -> Result<Option<Standing>, StoreError> {
+        self.parts.store.read("link.look", move |tx| Box::pin(async move { tx.standing(id).await })).await
     }
 
-    /// Gathers the words of one side: `None` where the connection is gone.
+    /// Gathers the words of one side, who looked at `seen`: `None` where the connection is gone.
     pub(super) async fn words(
         &self,
-        id: ConnectionId,
+        seen: Standing,
         from: u64,
         limit: Limit,
     ) -> Result<Option<(Connection, Spoken)>, StoreError> {
-        let Some((connection, state, waiting)) = self.look(id).await? else { return Ok(None) };
-        if limit.events > 0 && has_events(&connection, &state, &waiting, from) {
+        if limit.events > 0 && has_events(&seen, from) {
+            let id = seen.connection.id;
             return self
                 .parts
                 .store
                 .write("link.speak", move |tx| {
                     Box::pin(async move {
-                        let Some(connection) = tx.connection(id).await? else { return Ok(None) };
-                        let spoken = speak(tx, &connection, from, limit).await?;
-                        Ok(Some((connection, spoken)))
+                        // What was seen may be over by now.
+                        let Some(standing) = tx.standing(id).await? else { return Ok(None) };
+                        let spoken = speak(tx, &standing, from, limit).await?;
+                        Ok(Some((standing.connection, spoken)))
                     })
                 })
                 .await;
@@ -347,15 +342,21 @@ impl Link {
             .store
             .read("link.speak_idle", move |tx| {
                 Box::pin(async move {
-                    let spoken = speak_idle(tx, &connection, from).await?;
-                    Ok(Some((connection, spoken)))
+                    let spoken = speak_idle(tx, &seen, from).await?;
+                    Ok(Some((seen.connection, spoken)))
                 })
             })
             .await
     }
 
     async fn say(&self, id: ConnectionId, from: u64, max_events: u32, more: bool) -> Result<Answered, Refusal> {
-        let words = self.words(id, from, Limit::of(max_events)).await.map_err(busy)?;
+        let standing = self.look(id).await.map_err(busy)?.ok_or(Refusal::ConnectionGone)?;
+        self.tell(standing, from, max_events, more).await
+    }
+
+    async fn tell(&self, standing: Standing, from: u64, max_events: u32, more: bool) -> Result<Answered, Refusal> {
+        let id = standing.connection.id;
+        let words = self.words(standing, from, Limit::of(max_events)).await.map_err(busy)?;
         let (connection, spoken) = words.ok_or(Refusal::ConnectionGone)?;
         let (state, now) = (connection.switch(), self.parts.clock.now());
         self.mailbox.tell(id, state, spoken.max_events == 0, spoken.events.len(), now);

@@ -26,7 +26,7 @@ use super::{
     Link, Trouble,
     call::Failure,
     exchange::{has_events, room},
-    mailbox::pause_after,
+    gather::{Gather, pause_after},
     protocol::PUBLIC_PULSE,
     trouble,
 };
@@ -37,7 +37,7 @@ use crate::{
         ids::{ConnectionId, Side},
     },
     retry::Backoff,
-    store::{Notice, StoreError, Topic},
+    store::{Notice, StoreError, Topic, rows::Standing},
 };
 
 mod batch;
@@ -54,6 +54,8 @@ const PULSE: Backoff = Backoff { first: PUBLIC_PULSE, most: PUBLIC_PULSE };
 /// Failures in a row before a connection is shown as paused, and before that is an error.
 const SHOWN_AFTER: u32 = 2;
 const ERROR_AFTER: u32 = 5;
+/// What came is applied first: its acknowledgement hurries nobody, and an exchange costs as much as the work itself.
+const APPLY_FIRST: Duration = Duration::from_millis(5);
 const ROOM_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// What is said last may take so long.
@@ -228,7 +230,7 @@ impl Dialler {
 
     /// Whom we dial and what for.
     async fn place(&self) -> Option<(Switch, Option<String>, String)> {
-        let (connection, ..) = self.link.look(self.id).await.ok()??;
+        let connection = self.link.look(self.id).await.ok()??.connection;
         let remote = connection.remote.as_ref()?;
         Some((connection.switch(), remote.url.clone(), remote.key.clone()))
     }
@@ -266,15 +268,13 @@ impl Dialler {
     async fn hold(&self) -> Stop {
         let clock = &self.link.parts.clock;
         let mut empty = 0;
+        match self.link.look(self.id).await {
+            Ok(Some(standing)) if standing.connection.kind == Kind::Public => std::future::pending::<()>().await,
+            Ok(Some(_)) => {}
+            Ok(None) => return Stop::Over,
+            Err(error) => return error.into(),
+        }
         loop {
-            let connection = match self.link.look(self.id).await {
-                Ok(Some((connection, ..))) => connection,
-                Ok(None) => return Stop::Over,
-                Err(error) => return error.into(),
-            };
-            if connection.kind == Kind::Public {
-                std::future::pending::<()>().await;
-            }
             // The first after a failure answers at once, so that a pause ends as soon as it can.
             let wait = self.view(|view| if view.room.is_none() || view.failures > 0 { Duration::ZERO } else { view.wait.now() });
             let began = clock.now();
@@ -297,6 +297,9 @@ impl Dialler {
             }
             let idle = exchanged.got == 0 && !exchanged.more && wait > Duration::ZERO && took < Duration::from_secs(1);
             empty = if idle { empty + 1 } else { 0 };
+            if exchanged.got > 0 && !exchanged.more {
+                clock.sleep(APPLY_FIRST).await;
+            }
             if empty > 3 {
                 clock.sleep(BACKOFF.pause(empty - 3, &**clock)).await;
             }
@@ -312,16 +315,17 @@ impl Dialler {
             let woken = outbox.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
-            let (connection, state, waiting) = match self.link.look(self.id).await {
-                Ok(Some(looked)) => looked,
+            let standing = match self.link.look(self.id).await {
+                Ok(Some(standing)) => standing,
                 Ok(None) => return Stop::Over,
                 Err(error) => return error.into(),
             };
+            let Standing { connection, link, waiting } = &standing;
             let public = connection.kind == Kind::Public;
             let due = self.view(|view| {
-                let events = view.room.is_some_and(|room| room > 0) && has_events(&connection, &state, &waiting, state.acked + 1);
+                let events = view.room.is_some_and(|room| room > 0) && has_events(&standing, link.acked + 1);
                 let switched = view.told.is_some_and(|told| told != connection.switch());
-                let room_again = (view.told_no_room || view.held_no_room) && room(&connection, &waiting) > 0;
+                let room_again = (view.told_no_room || view.held_no_room) && room(connection, waiting) > 0;
                 events || switched || room_again
             });
             let now = clock.now();
@@ -330,9 +334,12 @@ impl Dialler {
                     Ok(exchanged) => {
                         next_pulse = clock.now().plus(PULSE.pause(1, &**clock));
                         stalled = if exchanged.progress || !due { 0 } else { stalled + 1 };
-                        let pause = if stalled > 0 { BACKOFF.pause(stalled, &**clock) } else { pause_after(exchanged.sent) };
-                        if pause > Duration::ZERO && (!exchanged.more || stalled > 0) {
-                            clock.sleep(pause).await;
+                        if stalled > 0 {
+                            clock.sleep(BACKOFF.pause(stalled, &**clock)).await;
+                        } else if !exchanged.more
+                            && let Err(error) = self.gather(exchanged.sent).await
+                        {
+                            return error.into();
                         }
                     }
                     Err(stop) => return stop,
@@ -349,6 +356,18 @@ impl Dialler {
                 () = clock.sleep(nap) => {}
             }
         }
+    }
+
+    /// Waits while the next batch comes together.
+    async fn gather(&self, sent: usize) -> Result<(), StoreError> {
+        let clock = &self.link.parts.clock;
+        let mut gather = Gather::new(clock.now().plus(pause_after(sent)));
+        while let Some(standing) = self.link.look(self.id).await?
+            && let Some(nap) = gather.nap(&standing, clock.now())
+        {
+            clock.sleep(nap).await;
+        }
+        Ok(())
     }
 
     async fn goodbye(&self) {

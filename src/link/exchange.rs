@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    gather::drafts,
     protocol::{INBOX_BYTES, INBOX_EVENTS, MAX_BATCH, MAX_EVENTS, SEEN_EVERY, on_wire},
     set_back::{Ack, Batch, Head, judge_ack, judge_batch},
     trouble,
@@ -21,7 +22,7 @@ use crate::{
     },
     store::{
         Notice, StoreError, Topic, Tx,
-        rows::{Arrived, LinkState, Numbered, Waiting},
+        rows::{Arrived, LinkState, Numbered, Standing, Waiting},
     },
 };
 
@@ -108,9 +109,8 @@ pub fn is_news(connection: &Connection, state: &LinkState, heard: &Heard, now: T
 
 /// Takes in what the peer said. One write transaction.
 pub async fn hear(tx: &mut dyn Tx, id: ConnectionId, heard: &Heard, now: Time) -> Result<Hearing, StoreError> {
-    let Some(connection) = tx.connection(id).await? else { return Ok(Hearing::Gone) };
+    let Some(Standing { connection, link: mut state, waiting }) = tx.standing(id).await? else { return Ok(Hearing::Gone) };
     let connection = remember_peer(tx, connection, heard, now).await?;
-    let mut state = tx.link_state(id).await?;
     if on_wire(heard.epoch) < on_wire(state.epoch) {
         return Ok(Hearing::Lower(on_wire(state.epoch)));
     }
@@ -125,8 +125,7 @@ pub async fn hear(tx: &mut dyn Tx, id: ConnectionId, heard: &Heard, now: Time) -
     }
     if heard.ack > state.acked {
         tx.acknowledge(id, heard.ack, now).await?;
-        state = tx.link_state(id).await?;
-        state.acked = state.acked.max(heard.ack);
+        state.acked = heard.ack;
         // Who waits for an acknowledgement (a stop, a test) looks again.
         tx.wake(Topic::Outbox(id));
     }
@@ -134,7 +133,8 @@ pub async fn hear(tx: &mut dyn Tx, id: ConnectionId, heard: &Heard, now: Time) -
         state.clock_offset_ms = offset;
         trouble::clocks(tx, &connection, offset, now).await?;
     }
-    let taken = take(tx, &connection, &mut state, heard, now).await?;
+    let room = room(&connection, &waiting) as usize;
+    let taken = take(tx, &connection, &mut state, (heard, room), now).await?;
     tx.put_link_state(id, &state).await?;
     Ok(Hearing::Done(taken))
 }
@@ -171,7 +171,7 @@ async fn take(
     tx: &mut dyn Tx,
     connection: &Connection,
     state: &mut LinkState,
-    heard: &Heard,
+    (heard, room): (&Heard, usize),
     now: Time,
 ) -> Result<u32, StoreError> {
     if heard.events.is_empty() || connection.status != Status::Active || heard.state != Switch::Active {
@@ -180,7 +180,6 @@ async fn take(
     let events = read(&heard.events);
     let heads = events.iter().map(|(head, ..)| *head).collect::<Vec<_>>();
     let Batch::Take(from, to) = judge_batch(state.in_n, state.in_id, heard.after_id, &heads) else { return Ok(0) };
-    let room = room(connection, &tx.waiting(connection.id).await?) as usize;
     let arrived = events[from..to]
         .iter()
         .take(room)
@@ -300,44 +299,50 @@ impl Limit {
     }
 }
 
-/// Gathers what we say from event `from` on. Numbers drafts: a write transaction, unless `waiting` shows none.
-pub async fn speak(tx: &mut dyn Tx, connection: &Connection, from: u64, limit: Limit) -> Result<Spoken, StoreError> {
+/// Gathers what we say from event `from` on. Numbers drafts: a write transaction, unless `standing` shows none.
+pub async fn speak(tx: &mut dyn Tx, standing: &Standing, from: u64, limit: Limit) -> Result<Spoken, StoreError> {
+    let Standing { connection, link: before, .. } = standing;
     let id = connection.id;
-    let mut events = Vec::new();
+    let (mut events, mut link) = (Vec::new(), before.clone());
     if connection.flows() && limit.events > 0 {
-        events = tx.numbered_from(id, from, limit.events, limit.bytes).await?;
+        if from <= link.out_n {
+            events = tx.numbered_from(id, from, limit.events, limit.bytes).await?;
+        }
         let size = events.iter().map(|event| event.json.len() + 1).sum::<usize>();
         let left = limit.events.saturating_sub(u32::try_from(events.len()).unwrap_or(u32::MAX));
         let reached = events.last().map_or(from.saturating_sub(1), |last| last.n);
-        let state = tx.link_state(id).await?;
-        if left > 0 && size < limit.bytes && reached >= state.out_n {
+        if left > 0 && size < limit.bytes && reached >= link.out_n {
             // Times travel on the inviting side's clock, which compares them.
-            let offset = state.offset_at(connection.side);
-            events.extend(tx.number_drafts(id, left, limit.bytes - size, offset).await?);
+            let offset = link.offset_at(connection.side);
+            let numbered = tx.number_drafts(id, left, limit.bytes - size, offset).await?;
+            if let Some(last) = numbered.last() {
+                (link.out_n, link.out_id) = (last.n, Some(last.id));
+            }
+            events.extend(numbered);
         }
     }
-    spoken(tx, connection, from, events, limit.bytes).await
+    spoken(tx, standing, link, from, events, limit.bytes).await
 }
 
 /// The same without handing anything over: reads only.
-pub async fn speak_idle(tx: &mut dyn Tx, connection: &Connection, from: u64) -> Result<Spoken, StoreError> {
-    spoken(tx, connection, from, Vec::new(), 0).await
+pub async fn speak_idle(tx: &mut dyn Tx, standing: &Standing, from: u64) -> Result<Spoken, StoreError> {
+    spoken(tx, standing, standing.link.clone(), from, Vec::new(), 0).await
 }
 
+/// `state`: where the link stands now that `events` have their numbers; `standing` is from before.
 async fn spoken(
     tx: &mut dyn Tx,
-    connection: &Connection,
+    standing: &Standing,
+    state: LinkState,
     from: u64,
     events: Vec<Numbered>,
     bytes: usize,
 ) -> Result<Spoken, StoreError> {
-    let id = connection.id;
-    let state = tx.link_state(id).await?;
-    let waiting = tx.waiting(id).await?;
+    let Standing { connection, link: before, waiting } = standing;
     let after_id = match from.saturating_sub(1) {
         0 => None,
-        n if n == state.out_n => state.out_id,
-        n => tx.numbered_id(id, n).await?,
+        n if n == before.out_n => before.out_id,
+        n => tx.numbered_id(connection.id, n).await?,
     };
     let mut said = Spoken {
         epoch: on_wire(state.epoch),
@@ -345,7 +350,7 @@ async fn spoken(
         ack_id: state.in_id,
         after_id,
         last_n: from.saturating_sub(1),
-        max_events: room(connection, &waiting),
+        max_events: room(connection, waiting),
         you_were_set_back: state.resyncing && !state.set_back_here,
         ..Spoken::default()
     };
@@ -360,12 +365,13 @@ async fn spoken(
         said.events.push(raw);
         said.last_n = event.n;
     }
-    let drafts = waiting.outbox > state.out_n.saturating_sub(state.acked);
+    let drafts = drafts(&state, waiting) > 0;
     said.more = !said.events.is_empty() && (said.last_n < state.out_n || drafts);
     Ok(said)
 }
 
 /// Whether anything is there to hand over from event `from` on.
-pub fn has_events(connection: &Connection, state: &LinkState, waiting: &Waiting, from: u64) -> bool {
-    connection.flows() && (state.out_n >= from || waiting.outbox > state.out_n.saturating_sub(state.acked))
+pub fn has_events(standing: &Standing, from: u64) -> bool {
+    let Standing { connection, link: state, waiting } = standing;
+    connection.flows() && (state.out_n >= from || drafts(state, waiting) > 0)
 }

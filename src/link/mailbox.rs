@@ -8,27 +8,18 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use tokio::sync::Notify;
 
-use super::protocol::{SILENCE, TWO_COPIES};
+use super::{
+    gather::pause_after,
+    protocol::{SILENCE, TWO_COPIES},
+};
 use crate::{
     clock::Time,
     domain::{connection::Switch, ids::ConnectionId},
 };
-
-/// So many events in an exchange are no stream: the next that comes leaves at once.
-const FEW: usize = 4;
-
-/// Pause after an exchange that carried so many events.
-pub fn pause_after(events: usize) -> Duration {
-    if events <= FEW {
-        return Duration::ZERO;
-    }
-    Duration::from_millis(u64::try_from(events).unwrap_or(u64::MAX).saturating_mul(10).min(2_000))
-}
 
 #[derive(Debug)]
 struct Peer {

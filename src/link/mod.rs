@@ -18,6 +18,7 @@ mod call;
 mod client;
 mod code;
 mod exchange;
+mod gather;
 mod joining;
 mod keys;
 mod lenient;

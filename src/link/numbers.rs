@@ -119,7 +119,8 @@ impl End {
         let said = self.store.write("test", move |tx| {
             Box::pin(async move {
                 let from = tx.link_state(ID).await?.acked + 1;
-                speak(tx, &connection, from, Limit { events: most, bytes: 1_000_000 }).await
+                let standing = tx.standing(connection.id).await?.expect("it is there");
+                speak(tx, &standing, from, Limit { events: most, bytes: 1_000_000 }).await
             })
         });
         let said = said.await.expect("said");

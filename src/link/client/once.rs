@@ -15,7 +15,7 @@ use crate::{
         protocol::{Answered, Asked, CALL, HOLD_SLACK, MAX_EPOCH, RefusalHeard, TWO_COPIES, exchange_path, on_wire},
         trouble,
     },
-    store::Notice,
+    store::{Notice, rows::Standing},
 };
 
 /// What to do where both nodes speak and do not understand each other.
@@ -31,11 +31,12 @@ impl Dialler {
     /// One exchange, whole: what is said, the call, what is heard.
     pub(super) async fn exchange(&self, wait: Duration, hand_over: bool, goodbye: bool) -> Result<Exchanged, Stop> {
         let (room, bytes, ahead) = self.view(|view| (view.room.unwrap_or(0), view.batch.bytes(), view.ahead));
-        let Some((_, state, _)) = self.link.look(self.id).await? else { return Err(Stop::Over) };
-        let ahead = ahead.unwrap_or_else(|| ahead_by(state.clock_offset_ms));
-        let from = state.acked + 1;
+        let Some(standing) = self.link.look(self.id).await? else { return Err(Stop::Over) };
+        let offset_ms = standing.link.clock_offset_ms;
+        let ahead = ahead.unwrap_or_else(|| ahead_by(offset_ms));
+        let from = standing.link.acked + 1;
         let limit = Limit { bytes, ..Limit::of(if hand_over { room } else { 0 }) };
-        let Some((connection, spoken)) = self.link.words(self.id, from, limit).await? else { return Err(Stop::Over) };
+        let Some((connection, spoken)) = self.link.words(standing, from, limit).await? else { return Err(Stop::Over) };
         if !dials(&connection) {
             return Err(Stop::Over);
         }
@@ -46,7 +47,7 @@ impl Dialler {
         if wait > Duration::ZERO {
             self.view(|view| view.held_no_room = no_room);
         }
-        let asked = self.asked(spoken, said, wait, goodbye, state.clock_offset_ms);
+        let asked = self.asked(spoken, said, wait, goodbye, offset_ms);
         let call = Outgoing {
             partner: &partner,
             base,
@@ -116,7 +117,7 @@ impl Dialler {
         if grew {
             self.nudge.notify_one();
         }
-        let Some((present, state, _)) = self.link.look(id).await? else { return Err(Stop::Over) };
+        let Some(Standing { connection: present, link: state, .. }) = self.link.look(id).await? else { return Err(Stop::Over) };
         let offset_ms = reply.ahead.correct(state.clock_offset_ms.saturating_neg()).saturating_neg();
         self.view(|view| view.ahead = Some(ahead_by(offset_ms)));
         let heard = Heard {
@@ -314,7 +315,7 @@ pub(in crate::link) async fn tell_gone(link: &Link, connection: &Connection) {
     }
     let dialler = Dialler::new(link.clone(), connection.id);
     let told = async {
-        let (_, state, _) = link.look(connection.id).await.ok()??;
+        let state = link.look(connection.id).await.ok()??.link;
         let remote = connection.remote.as_ref()?;
         let spoken = Spoken { epoch: on_wire(state.epoch), ack: state.in_n, ack_id: state.in_id, ..Spoken::default() };
         let asked = dialler.asked(spoken, Switch::Gone, Duration::ZERO, false, state.clock_offset_ms);
