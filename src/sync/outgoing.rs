@@ -10,7 +10,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::{Parts, judge, pace::Pace, rest::Rest};
+use super::{
+    Parts, judge,
+    pace::{Pace, TOOK_ALL},
+    rest::Rest,
+};
 use crate::{
     domain::tracker::Tracker,
     store::{Lease, LeaseKey, StoreError, Topic, rows::WaitingRecord},
@@ -28,6 +32,17 @@ pub(super) struct Worker {
     pub name: String,
     pub tracker: Arc<dyn Tracker>,
     pub rest: Arc<Rest>,
+}
+
+/// What a look found.
+struct Claim {
+    batch: Option<Batch>,
+    /// Others hold some of what waits.
+    blocked: bool,
+    /// Something was left for the next batch.
+    more: bool,
+    /// When the next change falls due that is not due yet.
+    due: Duration,
 }
 
 /// Records in one pair of hands.
@@ -58,28 +73,29 @@ impl Worker {
             tokio::pin!(woken, freed);
             woken.as_mut().enable();
             freed.as_mut().enable();
-            let (batch, blocked) = match self.claim().await {
-                Ok(claimed) => claimed,
-                Err(error) => {
-                    tracing::error!(tracker = self.name, "changes could not be claimed: {error}");
-                    (None, false)
-                }
-            };
-            if let Some(batch) = batch {
+            let Claim { batch, blocked, more, due } = self.claim().await.unwrap_or_else(|error| {
+                tracing::error!(tracker = self.name, "changes could not be claimed: {error}");
+                Claim { batch: None, blocked: false, more: false, due: SAFETY }
+            });
+            let took = batch.is_some();
+            let pause = if let Some(batch) = batch {
                 let (worker, pause) = (self.clone(), pace.found(batch.keys.len(), limit));
                 self.parts.lifecycle.spawn("outgoing batch", async move {
                     worker.work(batch).await;
                     drop(slot);
                 });
                 tokio::time::sleep(pause).await;
-                continue;
-            }
-            drop(slot);
-            let pause = pace.nothing(blocked);
-            let due = self.next_due().await;
+                if more {
+                    continue;
+                }
+                Some(TOOK_ALL)
+            } else {
+                drop(slot);
+                pace.nothing(blocked)
+            };
             tokio::select! {
                 () = woken => {}
-                () = freed, if blocked => {}
+                () = freed, if blocked || took => {}
                 () = self.parts.clock.sleep(due) => {}
                 () = self.parts.lifecycle.stopping() => return,
             }
@@ -89,29 +105,20 @@ impl Worker {
         }
     }
 
-    async fn next_due(&self) -> Duration {
-        let name = self.name.clone();
-        let due =
-            self.parts.store.read("next_change_due", move |tx| Box::pin(async move { tx.next_change_due(&name).await })).await;
-        let now = self.parts.clock.now();
-        match due {
-            Ok(Some(due)) if due > now => due.since(now).min(SAFETY),
-            _ => SAFETY,
-        }
-    }
-
-    async fn claim(&self) -> Result<(Option<Batch>, bool), StoreError> {
+    async fn claim(&self) -> Result<Claim, StoreError> {
         let (name, now, limit) = (self.name.clone(), self.parts.clock.now(), self.tracker.traits().read_batch);
         let wanted = u32::try_from(limit * 2).unwrap_or(u32::MAX);
-        let records = self
-            .parts
-            .store
-            .read("records_waiting", move |tx| Box::pin(async move { tx.records_waiting(&name, now, wanted).await }))
-            .await?;
+        let read = self.parts.store.read("records_waiting", move |tx| {
+            Box::pin(
+                async move { Ok((tx.records_waiting(&name, now, wanted).await?, tx.next_change_due(&name, Some(now)).await?)) },
+            )
+        });
+        let (records, due) = read.await?;
         let mut batch: Option<Batch> = None;
-        let mut blocked = false;
+        let (mut blocked, mut more) = (false, records.len() >= wanted as usize);
         for WaitingRecord { entity_type, key } in records {
             if batch.as_ref().is_some_and(|batch| batch.entity_type != entity_type || batch.keys.len() >= limit) {
+                more = true;
                 continue;
             }
             let lease_key = LeaseKey::Record { tracker: self.name.clone(), entity_type: entity_type.clone(), key: key.clone() };
@@ -123,7 +130,8 @@ impl Worker {
             batch.keys.push(key);
             batch.leases.push(lease);
         }
-        Ok((batch, blocked))
+        let due = due.map_or(SAFETY, |due| due.since(now).min(SAFETY));
+        Ok(Claim { batch, blocked, more, due })
     }
 
     async fn work(&self, batch: Batch) {

@@ -13,6 +13,8 @@ const SLOW: Duration = Duration::from_millis(5);
 /// The same where the batch was full: there is a backlog, and the pause is only the others' share of core and disk.
 const FULL: Duration = Duration::from_micros(100);
 
+/// Pause before the look that follows one which took all there was: what it took should leave first.
+pub(super) const TOOK_ALL: Duration = Duration::from_millis(2);
 /// Longest pause after a look that found only what others hold.
 const BLOCKED: Duration = Duration::from_millis(20);
 
