@@ -5,8 +5,10 @@ mod events;
 mod exchange;
 mod joining;
 mod node;
+mod public;
 mod set_back;
 mod tokens;
+mod undecided;
 
 use std::sync::Arc;
 
