@@ -3,6 +3,7 @@
 mod anything;
 mod events;
 mod exchange;
+mod forgotten;
 mod joining;
 mod node;
 mod public;
