@@ -4,10 +4,7 @@ use proptest::{collection::vec, prelude::*};
 use uuid::Uuid;
 
 use super::*;
-use crate::link::protocol::Asked;
-
-#[path = "../../../tests/it/support/anything.rs"]
-mod anything;
+use crate::{anything, link::protocol::Asked};
 
 /// How an event is handed over.
 #[derive(Clone, Debug)]

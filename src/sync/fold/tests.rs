@@ -6,10 +6,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::ids::{ConnectionId, EventId, TwinId};
-
-#[path = "../../../tests/it/support/anything.rs"]
-mod anything;
+use crate::{
+    anything,
+    domain::ids::{ConnectionId, EventId, TwinId},
+};
 
 const TWIN: TwinId = TwinId(Uuid::from_u128(7));
 
