@@ -37,7 +37,10 @@ use crate::{
         ids::{ConnectionId, Side},
     },
     retry::Backoff,
-    store::{Notice, StoreError, Topic, rows::Standing},
+    store::{
+        Notice, StoreError, Topic,
+        rows::{LinkState, Standing},
+    },
 };
 
 mod batch;
@@ -104,6 +107,8 @@ struct View {
     ahead: Option<i64>,
     /// How many events the partner takes next, once it said.
     room: Option<u32>,
+    /// The partner has stored less than it acknowledged once: from this event on they are handed over again.
+    behind: Option<u64>,
     told: Option<Switch>,
     told_no_room: bool,
     /// The exchange that is held at this moment says so.
@@ -114,6 +119,13 @@ struct View {
     second_since: Option<Time>,
     /// Exchanges in a row that were repeated at once for what the partner said.
     again: u32,
+}
+
+impl View {
+    /// The first event to hand over.
+    fn next(&self, state: &LinkState) -> u64 {
+        self.behind.filter(|from| *from <= state.acked).unwrap_or(state.acked + 1)
+    }
 }
 
 struct Dialler {
@@ -156,6 +168,7 @@ impl Dialler {
         let view = View {
             ahead: None,
             room: None,
+            behind: None,
             told: None,
             told_no_room: false,
             held_no_room: false,
@@ -323,7 +336,8 @@ impl Dialler {
             let Standing { connection, link, waiting } = &standing;
             let public = connection.kind == Kind::Public;
             let due = self.view(|view| {
-                let events = view.room.is_some_and(|room| room > 0) && has_events(&standing, link.acked + 1);
+                let from = view.next(link);
+                let events = view.room.is_some_and(|room| room > 0) && has_events(&standing, from);
                 let switched = view.told.is_some_and(|told| told != connection.switch());
                 let room_again = (view.told_no_room || view.held_no_room) && room(connection, waiting) > 0;
                 events || switched || room_again

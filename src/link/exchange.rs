@@ -7,6 +7,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::{
     gather::drafts,
@@ -74,12 +75,12 @@ pub struct Spoken {
     pub you_were_set_back: bool,
 }
 
-/// All that the link reads of an event that arrives.
+/// All that the link reads of an event that arrives. Where `id` or `twin` is no id it is stored and told all the same.
 #[derive(Deserialize)]
 struct Lenient {
     n: u64,
-    id: EventId,
-    /// Unread where it is no id: such an event is stored and told.
+    #[serde(default)]
+    id: Option<Box<RawValue>>,
     #[serde(default)]
     twin: Option<Box<RawValue>>,
 }
@@ -155,14 +156,15 @@ async fn judge(tx: &mut dyn Tx, id: ConnectionId, state: &LinkState, heard: &Hea
     })
 }
 
-/// The events up to the first that has no number or id: nothing can follow one that cannot be counted.
+/// The events that have a number: one that has none can be neither stored nor acknowledged.
 fn read(events: &[Box<RawValue>]) -> Vec<(Head, Option<TwinId>, &RawValue)> {
     events
         .iter()
-        .map_while(|raw| {
+        .filter_map(|raw| {
             let event: Lenient = serde_json::from_str(raw.get()).ok()?;
+            let id = event.id.and_then(|id| serde_json::from_str(id.get()).ok());
             let twin = event.twin.and_then(|twin| serde_json::from_str(twin.get()).ok());
-            Some((Head { n: event.n, id: event.id }, twin, &**raw))
+            Some((Head { n: event.n, id }, twin, &**raw))
         })
         .collect()
 }
@@ -178,6 +180,9 @@ async fn take(
         return Ok(0);
     }
     let events = read(&heard.events);
+    if events.len() < heard.events.len() {
+        trouble::unnumbered(tx, connection.id, state.in_n, now).await?;
+    }
     let heads = events.iter().map(|(head, ..)| *head).collect::<Vec<_>>();
     let Batch::Take(from, to) = judge_batch(state.in_n, state.in_id, heard.after_id, &heads) else { return Ok(0) };
     let arrived = events[from..to]
@@ -188,16 +193,16 @@ async fn take(
             connection_id: connection.id,
             epoch: state.epoch,
             n: head.n,
-            id: head.id,
+            id: head.id.unwrap_or(EventId(Uuid::nil())),
             twin: *twin,
             json: raw.get().to_owned(),
             received_at: now,
         })
         .collect::<Vec<_>>();
-    let Some(last) = arrived.last() else { return Ok(0) };
+    let Some(last) = arrived.len().checked_sub(1).map(|last| heads[from + last]) else { return Ok(0) };
     tx.add_arrived(&connection.tracker, &arrived).await?;
     state.in_n = last.n;
-    state.in_id = Some(last.id);
+    state.in_id = last.id;
     Ok(u32::try_from(arrived.len()).unwrap_or(u32::MAX))
 }
 
@@ -265,6 +270,10 @@ pub async fn begin_epoch(
     now: Time,
 ) -> Result<(), StoreError> {
     let before = tx.link_state(id).await?;
+    if before.epoch_waits {
+        // Nobody has to be asked any more.
+        trouble::close(tx, id, trouble::EPOCH_WAITS).await?;
+    }
     tx.clear_outbox(id).await?;
     tx.clear_inbox(id).await?;
     let state = LinkState {
@@ -375,3 +384,6 @@ pub fn has_events(standing: &Standing, from: u64) -> bool {
     let Standing { connection, link: state, waiting } = standing;
     connection.flows() && (state.out_n >= from || drafts(state, waiting) > 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,8 +36,8 @@ pub fn judge_ack(state: &LinkState, ack: u64, ack_id: Option<EventId>, kept_id: 
 pub struct Head {
     /// Number.
     pub n: u64,
-    /// Id.
-    pub id: EventId,
+    /// Id; `None` where it cannot be read.
+    pub id: Option<EventId>,
 }
 
 /// What a batch is worth to a cursor.
@@ -55,7 +55,7 @@ pub enum Batch {
 pub fn judge_batch(in_n: u64, in_id: Option<EventId>, after_id: Option<EventId>, heads: &[Head]) -> Batch {
     let Some(first) = heads.first() else { return Batch::Nothing };
     let before = (in_n > 0 && first.n == in_n + 1).then_some(after_id).flatten();
-    let within = heads.iter().find(|head| in_n > 0 && head.n == in_n).map(|head| head.id);
+    let within = heads.iter().find(|head| in_n > 0 && head.n == in_n).and_then(|head| head.id);
     if let (Some(theirs), Some(ours)) = (before.or(within), in_id)
         && theirs != ours
     {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn heads(from: u64, to: u64) -> Vec<Head> {
-        (from..=to).map(|n| Head { n, id: id(n) }).collect()
+        (from..=to).map(|n| Head { n, id: Some(id(n)) }).collect()
     }
 
     #[test]

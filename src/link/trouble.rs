@@ -17,6 +17,8 @@ pub const GONE: &str = "connection_gone";
 pub const TWO_COPIES: &str = "second_copy";
 /// A new epoch waits for a person.
 pub const EPOCH_WAITS: &str = "epoch_waits";
+/// The other side hands over what has no number.
+pub const UNNUMBERED: &str = "event_unnumbered";
 /// The clocks of the two nodes differ.
 pub const CLOCK_SKEW: &str = "clock_skew";
 /// The other side cannot be reached.
@@ -103,6 +105,20 @@ pub async fn epoch_waits(tx: &mut dyn Tx, connection: &Connection, now: Time) ->
         retryable: true,
     };
     open(tx, connection.id, &trouble, now).await
+}
+
+/// Something among their events has no number: it can be neither stored nor acknowledged.
+pub async fn unnumbered(tx: &mut dyn Tx, id: ConnectionId, after: u64, now: Time) -> Result<(), StoreError> {
+    let trouble = Trouble {
+        code: UNNUMBERED,
+        title: "An event of the other side has no number".to_owned(),
+        detail: format!(
+            "among the events that came after number {after} is one whose `n` is no whole number; it was passed over"
+        ),
+        advice: "Tell the partner's admin: `n` counts from 1 (docs/LINK.md, \"Events\").".to_owned(),
+        retryable: false,
+    };
+    open(tx, id, &trouble, now).await
 }
 
 /// How far the clocks differ is known anew: told while it is more than a call may be off, closed when it is less.

@@ -86,6 +86,10 @@ pub(super) async fn first(worker: &Worker, mut item: Item) -> Result<Result<Item
     }
     let mut twin = item.twin.take().unwrap_or_else(|| theirs(worker, &item.connection, id, now));
     if let Some(trouble) = item.folded.bad.take() {
+        if twin.status == Status::Stopped {
+            // What nobody can read does not start it again.
+            return Ok(Err(Box::new(finish(worker, twin, &item.folded, Outcome::Skipped, Some(trouble.title)))));
+        }
         return Ok(Err(Box::new(park(worker, twin, &item.folded, trouble))));
     }
     if let Some(rival) = &item.rival {
@@ -156,6 +160,7 @@ fn unknown(worker: &Worker, item: &Item, id: TwinId, says_something: bool) -> Se
 fn hear(twin: &mut Twin, sync: &Sync, set_back_here: bool) {
     twin.remote = Some(EntityRef { entity_type: sync.entity_type.clone(), key: sync.key.clone(), url: sync.url.clone() });
     twin.memory.via.clone_from(&sync.via);
+    twin.memory.set_back |= set_back_here;
     if twin.status == Status::Stopped {
         twin.status = Status::Waiting;
         twin.memory.deleted_there = false;

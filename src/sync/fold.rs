@@ -21,6 +21,8 @@ use crate::{
 const MOST_NAME: usize = 1_000;
 /// Longest address.
 const MOST_URL: usize = 2_000;
+/// Trackers that a record may have come through.
+const MOST_VIA: usize = 100;
 
 /// What the events say together.
 #[derive(Debug, Default)]
@@ -49,13 +51,17 @@ pub(super) struct Folded {
     pub resynced: bool,
     /// Cannot be used, and no whole record came after it.
     pub bad: Option<Trouble>,
+    /// Number of that event.
+    pub bad_n: u64,
+    /// What came before the newest state could not be used: its list of changes is not all that changed.
+    pub whole: bool,
     /// Last number.
     pub up_to: u64,
     /// Epoch of it.
     pub epoch: u64,
     /// Rows to end.
     pub rows: Vec<i64>,
-    /// Syncs that a later one carried: their numbers.
+    /// What a later one carried: the numbers of syncs, and of what cannot be used.
     pub superseded: Vec<u64>,
     /// When the first of them arrived.
     pub received_at: Time,
@@ -76,12 +82,7 @@ pub(super) fn fold(events: &[Arrived], linked: bool) -> Folded {
                     break;
                 }
             }
-            Err(why) => {
-                if folded.bad.is_some() {
-                    folded.superseded.push(arrived.n);
-                }
-                folded.bad = Some(unusable(arrived.n, &why));
-            }
+            Err(why) => stumble(&mut folded, arrived.n, unusable(arrived.n, &why)),
         }
     }
     folded
@@ -97,8 +98,11 @@ fn read(arrived: &Arrived) -> Result<Event, String> {
     match &mut event.body {
         Body::Sync(sync) => {
             named(&sync.entity_type, &sync.key)?;
-            for replica in std::iter::once(&sync.replica).chain(&sync.applied) {
+            for replica in std::iter::once(&sync.replica).chain(&sync.applied).chain(&sync.confirmed) {
                 replica::check(replica).map_err(|error| error.to_string())?;
+            }
+            if sync.via.len() > MOST_VIA || sync.via.iter().any(|name| name.len() > MOST_NAME) {
+                return Err(format!("via must have at most {MOST_VIA} names of {MOST_NAME} bytes"));
             }
             sync.url = sync.url.take().filter(|url| shown(url));
             // A key of ours that is no key is no wish.
@@ -141,8 +145,6 @@ fn take(folded: &mut Folded, event: Event) {
             for name in sync.changed.keys() {
                 folded.seen_by_field.entry(name.clone()).or_insert(event.seen);
             }
-            // It says all that the one that went empty would have said.
-            folded.bad.take_if(|bad| bad.code == EMPTIED);
             if let Some(before) = folded.sync.take() {
                 folded.superseded.push(std::mem::replace(&mut folded.sync_n, event.n));
                 for (name, at) in before.changed {
@@ -155,9 +157,10 @@ fn take(folded: &mut Folded, event: Event) {
             }
             folded.sync = Some(sync);
             folded.sync_n = event.n;
-            // It says all that the one which could not be read would have said.
+            // It says all that the one which could not be used would have said.
             if folded.bad.take().is_some() {
-                folded.superseded.push(event.n);
+                folded.superseded.push(folded.bad_n);
+                folded.whole = true;
             }
             folded.seen = event.seen;
             folded.at = event.at;
@@ -179,16 +182,20 @@ fn take(folded: &mut Folded, event: Event) {
         }
         Body::Stop {} => folded.stopped = true,
         Body::Resynced {} => folded.resynced = true,
-        Body::Empty {} => folded.bad = Some(emptied(event.n)),
+        Body::Empty {} => stumble(folded, event.n, emptied(event.n)),
     }
 }
 
-/// Code of an event that left without its words.
-const EMPTIED: &str = "event_emptied";
+fn stumble(folded: &mut Folded, n: u64, trouble: Trouble) {
+    let before = std::mem::replace(&mut folded.bad_n, n);
+    if folded.bad.replace(trouble).is_some() {
+        folded.superseded.push(before);
+    }
+}
 
 fn emptied(n: u64) -> Trouble {
     Trouble {
-        code: EMPTIED.to_owned(),
+        code: "event_emptied".to_owned(),
         title: "A record of the other side is too large for the way here".to_owned(),
         detail: format!("event {n} was refused as too large by something between the nodes, and left without its words"),
         advice: "Raise the body limit of the proxy in between to 4 MB; the other side's admin then retries its error.".to_owned(),
@@ -235,3 +242,6 @@ pub(super) fn take_results(twin: &mut Twin, results: &[ResultBody], sent: u64, n
 pub(super) fn our_clock(changed: &BTreeMap<String, Time>, offset_ms: i64) -> BTreeMap<String, Time> {
     changed.iter().map(|(name, at)| (name.clone(), Time(at.0.saturating_add(offset_ms)))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,8 +51,14 @@ pub(super) async fn weigh(
     }
     // Nothing that has arrived was changed later than now, whatever it says.
     let (now, offset) = (worker.parts.clock.now(), item.link.offset_at(item.connection.side));
-    let changed = our_clock(&sync.changed, offset).into_iter().map(|(name, at)| (name, at.min(now))).collect();
+    let mut changed: BTreeMap<String, Time> =
+        our_clock(&sync.changed, offset).into_iter().map(|(name, at)| (name, at.min(now))).collect();
     let modified_at = sync.modified_at.map_or(item.folded.at, |at| Time(at.0.saturating_add(offset))).min(now);
+    if item.folded.whole && !changed.is_empty() {
+        for name in plan::incoming::new_to_us(&twin.memory, &sync.replica) {
+            changed.entry(name).or_insert(modified_at);
+        }
+    }
     let resync = Resync::of(sync, item.link.set_back_here || twin.memory.set_back);
     Resync::keep_unheard(resync, &mut ours_changed, &twin.memory, &ours_now);
     let theirs = Theirs { replica: &sync.replica, changed: &changed, modified_at, resync };

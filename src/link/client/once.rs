@@ -34,7 +34,7 @@ impl Dialler {
         let Some(standing) = self.link.look(self.id).await? else { return Err(Stop::Over) };
         let offset_ms = standing.link.clock_offset_ms;
         let ahead = ahead.unwrap_or_else(|| ahead_by(offset_ms));
-        let from = standing.link.acked + 1;
+        let from = self.view(|view| view.next(&standing.link));
         let limit = Limit { bytes, ..Limit::of(if hand_over { room } else { 0 }) };
         let Some((connection, spoken)) = self.link.words(standing, from, limit).await? else { return Err(Stop::Over) };
         if !dials(&connection) {
@@ -69,7 +69,7 @@ impl Dialler {
                 if !no_room && wait == Duration::ZERO && self.view(|view| std::mem::take(&mut view.held_no_room)) {
                     self.again.notify_one();
                 }
-                let mut exchanged = self.heard(&connection, &reply).await?;
+                let mut exchanged = self.heard(&connection, &reply, wait > Duration::ZERO).await?;
                 exchanged.sent = sent;
                 Ok(exchanged)
             }
@@ -102,7 +102,7 @@ impl Dialler {
         }
     }
 
-    async fn heard(&self, connection: &Connection, reply: &Reply) -> Result<Exchanged, Stop> {
+    async fn heard(&self, connection: &Connection, reply: &Reply, held: bool) -> Result<Exchanged, Stop> {
         let answered: Answered = serde_json::from_slice(&reply.body)
             .map_err(|error| strange(&format!("the other node's answer cannot be read: {error}"), VERSIONS))?;
         if answered.epoch > MAX_EPOCH {
@@ -131,6 +131,14 @@ impl Dialler {
             clock_offset_ms: Some(offset_ms),
         };
         let acked = heard.ack > state.acked;
+        // A held answer may have been overtaken; the other ones say what is stored now.
+        if !held {
+            let behind = (heard.ack < state.acked).then(|| heard.ack + 1);
+            self.view(|view| view.behind = behind);
+            if behind.is_some() {
+                self.nudge.notify_one();
+            }
+        }
         self.settled(connection).await?;
         if !is_news(&present, &state, &heard, now) {
             return Ok(Exchanged { got, more, ..Exchanged::default() });

@@ -212,13 +212,7 @@ pub fn they_win((ours, theirs): (Time, Time), prefer: Prefer) -> bool {
 /// they were set back their list holds what has crossed already too, and our memory knows that.
 fn their_changes(memory: &Memory, theirs: Theirs<'_>) -> Vec<String> {
     if let Some(resync) = theirs.resync {
-        let known = |fields: Option<&Fields>, name: &String| {
-            fields.and_then(|fields| fields.get(name)).is_some_and(|known| replica::same(known, value(theirs.replica, name)))
-        };
-        let had = |name: &String| {
-            memory.unconfirmed.get(name).is_some_and(|ours| replica::same(&ours.from, value(theirs.replica, name)))
-        };
-        let crossed = |name: &String| known(memory.received.as_ref(), name) || known(memory.sent.as_ref(), name) || had(name);
+        let crossed = |name: &String| crossed(memory, name, value(theirs.replica, name));
         let names = theirs.changed.keys().filter(|name| resync.set_back_here || !crossed(name));
         return names.cloned().collect();
     }
@@ -244,6 +238,19 @@ fn their_changes(memory: &Memory, theirs: Theirs<'_>) -> Vec<String> {
     names
 }
 
+/// Fields of a replica that hold what neither side told the other yet: for a word whose list is not all that changed.
+pub fn new_to_us(memory: &Memory, replica: &Fields) -> Vec<String> {
+    replica.iter().filter(|(name, new)| !crossed(memory, name, new)).map(|(name, _)| name.clone()).collect()
+}
+
+/// Whether a value of theirs is known from themselves, or from us.
+fn crossed(memory: &Memory, name: &String, theirs: &Value) -> bool {
+    let known =
+        |fields: Option<&Fields>| fields.and_then(|fields| fields.get(name)).is_some_and(|known| replica::same(known, theirs));
+    let had = || memory.unconfirmed.get(name).is_some_and(|ours| replica::same(&ours.from, theirs));
+    known(memory.received.as_ref()) || known(memory.sent.as_ref()) || had()
+}
+
 /// What the rule would have got before this word, where that cannot be had from memory.
 fn before(memory: &Memory, weighed: &Weighed, sent: &Fields, received: &Fields) -> Option<Fields> {
     let returned = |name: &String| {
@@ -252,7 +259,8 @@ fn before(memory: &Memory, weighed: &Weighed, sent: &Fields, received: &Fields) 
             && replica::same(value(&weighed.replica, name), value(received, name))
     };
     let never_heard = memory.received.is_none() && memory.sent.is_some();
-    if !never_heard && !weighed.taken.iter().any(returned) {
+    // A restored memory does not know which values of ours they may send back.
+    if !never_heard && !memory.set_back && !weighed.taken.iter().any(returned) {
         return None;
     }
     let mut fields = weighed.replica.clone();

@@ -1,11 +1,15 @@
 //! The link from outside: nodes of ours against a partner's own program, as client and as node.
 
+mod anything;
 mod events;
 mod exchange;
+mod forgotten;
 mod joining;
 mod node;
+mod public;
 mod set_back;
 mod tokens;
+mod undecided;
 
 use std::sync::Arc;
 
@@ -41,7 +45,7 @@ impl Ours {
         provider();
         let dir = TempDir::new().expect("a folder");
         let settings = TrackerSettings { secret: Secret::new(HOOK_SECRET), ..TrackerSettings::default() };
-        let tracker = SandboxTracker::start(settings, Arc::new(SystemClock)).await.expect("the tracker starts");
+        let tracker = SandboxTracker::start(settings, clock.clone()).await.expect("the tracker starts");
         let rest = format!("[link]\nallow_addresses = [\"127.0.0.0/8\"]\n{link}\n{}", helpdesk_section(&tracker, true, ""));
         let mut node = TestNode::new("ours", dir.path(), role, clock, &rest);
         node.start().await;

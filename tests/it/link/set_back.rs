@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// A stranger with one twin that both know.
-async fn with_twin(ours: &Ours) -> (Mate, String) {
+pub async fn with_twin(ours: &Ours) -> (Mate, String) {
     let mut mate = ours.joined().await;
     let twin = id();
     mate.put(sync(&twin, "T-1", json!({"summary": "s"})));
@@ -20,7 +20,7 @@ async fn with_twin(ours: &Ours) -> (Mate, String) {
 }
 
 /// The new epoch brings every twin once, then `resynced`; nothing is doubled.
-async fn resynced(ours: &Ours, mate: &mut Mate, twin: &str, epoch: u64) {
+pub async fn resynced(ours: &Ours, mate: &mut Mate, twin: &str, epoch: u64) {
     assert_eq!(mate.book.epoch, epoch);
     mate.until("the end of it", |event| event["kind"] == "resynced").await;
     let again: Vec<&Value> = mate.book.got.iter().filter(|event| event["kind"] == "sync").collect();

@@ -4,6 +4,7 @@
 //! its sisters), to the far systems by what their people do, and waits with [`until`]. To test across processes, use
 //! [`process::Process`].
 
+pub mod anything;
 pub mod clock;
 pub mod described;
 pub mod net;

@@ -256,11 +256,13 @@ pub struct Ledger {
     pub state: &'static str,
     /// How many it takes next.
     pub room: u64,
+    /// It says that the other side was set back.
+    pub blames: bool,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { epoch: 1, got: Vec::new(), sent: Vec::new(), acked: 0, state: "active", room: 1000 }
+        Self { epoch: 1, got: Vec::new(), sent: Vec::new(), acked: 0, state: "active", room: 1000, blames: false }
     }
 }
 
@@ -284,7 +286,7 @@ impl Ledger {
         json!({"epoch": self.epoch, "ack": last.map_or(0, |it| it["n"].as_u64().expect("a number")),
             "ack_id": last.map_or(Value::Null, |it| it["id"].clone()),
             "after_id": self.acked.checked_sub(1).map_or(Value::Null, |at| self.sent[at]["id"].clone()),
-            "events": batch, "state": self.state, "max_events": self.room})
+            "events": batch, "state": self.state, "max_events": self.room, "you_were_set_back": self.blames})
     }
 
     /// Takes in what was answered or asked.

@@ -18,7 +18,10 @@ use wicketgate::{
     secret::from_base64url,
 };
 
-use super::stranger::{Key, Ledger, body_hash, claims_of, id, mac, signed_by, thumbprint};
+use super::stranger::{Invited, Key, Ledger, Partner, body_hash, claims_of, id, mac, signed_by, thumbprint};
+
+/// What it calls its run, dialled or dialling.
+const RUN: &str = "theirs";
 
 /// A wrong answer, or a right one that comes badly.
 #[derive(Clone, Debug)]
@@ -55,12 +58,18 @@ pub struct State {
     pub welcome: Value,
     /// Our clock is so many seconds ahead.
     pub ahead: i64,
+    /// Added to what the code says of the connection.
+    pub terms: Value,
+    /// The connection of somebody else's invitation that we accepted.
+    pub joined: Option<String>,
     /// The other side's key, once it joined.
     pub partner: Option<Vec<u8>>,
     /// The secret is taken for text, not for base64url.
     pub secret_is_text: bool,
     /// Requests are not held.
     pub hasty: bool,
+    /// The next word of an epoch that is over is what made us begin ours: it is answered in it.
+    pub begins: bool,
     used: BTreeSet<String>,
 }
 
@@ -130,16 +139,44 @@ impl StrangerNode {
 
     /// What the code says.
     pub fn code_claims(&self) -> Value {
-        json!({"connection": {"tracker_kind": "custom", "remote_short_name": "ours", "local_short_name": "theirs",
-                "description": "", "prefer": "local", "kind": "private", "mode": "basic", "name": "theirs_to_ours",
-                "id": self.connection, "x_of_tomorrow": true},
-            "key": self.key.text(), "node": "stranger's node", "exp": SystemClock.now().seconds() + 3600,
+        let mut connection = json!({"tracker_kind": "custom", "remote_short_name": "ours", "local_short_name": "theirs",
+            "description": "", "prefer": "local", "kind": "private", "mode": "basic", "name": "theirs_to_ours",
+            "id": self.connection, "x_of_tomorrow": true});
+        for (name, value) in self.state().terms.as_object().into_iter().flatten() {
+            connection[name] = value.clone();
+        }
+        json!({"connection": connection, "key": self.key.text(), "node": "stranger's node", "exp": SystemClock.now().seconds() + 3600,
             "secret": self.secret, "jti": self.invitation, "iss": self.url})
     }
 
     /// A code whose header says no more than it must.
     pub fn code(&self) -> String {
         self.key.sign_with(&json!({"alg": "EdDSA"}), &self.code_claims())
+    }
+
+    /// Answers on the connection of an invitation that is accepted with our key.
+    pub fn joins(&self, invited: &Invited) {
+        let partner = invited.partner();
+        let mut state = self.state();
+        (state.partner, state.joined) = (Some(partner.node_key), Some(partner.connection));
+    }
+
+    /// Our other end, where the partner is public too.
+    pub fn dials(&self, url: &str) -> Partner {
+        let node_key = self.state().partner.clone().expect("it joined");
+        Partner {
+            key: self.key.clone(),
+            url: url.to_owned(),
+            node: thumbprint(&node_key),
+            node_key,
+            connection: self.connection.clone(),
+            run: RUN.to_owned(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    fn present(&self) -> String {
+        self.state().joined.clone().unwrap_or_else(|| self.connection.clone())
     }
 
     /// Hands an event over with the next answer.
@@ -164,7 +201,12 @@ impl StrangerNode {
             let said = self.accept(&request);
             return self.signed(&mut stream, &request, said, None).await;
         }
-        if request.path == format!("{}/link/v1/connections/{}/exchange", self.base, self.connection) {
+        if request.path == format!("{}/link/v1", self.base) {
+            let said = json!({"node": "stranger's node", "version": "0.1-own", "features": [], "modes": ["basic"],
+                "fingerprint": self.key.fingerprint()});
+            return answer(&mut stream, 200, "", said.to_string().as_bytes()).await;
+        }
+        if request.path == format!("{}/link/v1/connections/{}/exchange", self.base, self.present()) {
             let next = self.state().mischief.pop_front();
             return self.exchange(&mut stream, &request, next).await;
         }
@@ -193,7 +235,7 @@ impl StrangerNode {
             (header["alg"] == "EdDSA" && header["kid"] == json!(thumbprint(key)), "header"),
             (claims["iss"] == json!(thumbprint(key)), "iss"),
             (claims["aud"] == json!(self.key.fingerprint()), "aud"),
-            (claims["sub"] == json!(self.connection), "sub"),
+            (claims["sub"] == json!(self.present()), "sub"),
             ((0..=60).contains(&life), "exp"),
             (claims["method"] == json!(request.method), "method"),
             (claims["path"] == json!(request.path), "path"),
@@ -258,15 +300,16 @@ impl StrangerNode {
             }
             (asked["events"].as_array().is_some_and(|events| !events.is_empty()), present)
         };
-        if asked["epoch"].as_u64().unwrap_or(0) < present {
+        let begins = std::mem::take(&mut self.state().begins);
+        if asked["epoch"].as_u64().unwrap_or(0) < present && !begins {
             let refusal = json!({"code": "epoch", "present": present, "title": "", "status": 409});
             return self.signed(stream, request, (409, refusal), None).await;
         }
-        if !news && mischief.is_none() && !self.state().hasty {
+        if !news && !begins && mischief.is_none() && !self.state().hasty {
             self.hold(asked["wait_seconds"].as_u64().unwrap_or(0)).await;
         }
         let mut words = self.state().book.words();
-        (words["run"], words["more"], words["want"]) = (json!("theirs"), json!(false), json!([]));
+        (words["run"], words["more"], words["want"]) = (json!(RUN), json!(false), json!([]));
         self.signed(stream, request, (200, words), mischief).await;
     }
 
