@@ -21,7 +21,7 @@ const PAGE_HEADER: usize = 24;
 /// From so many pages on the log is carried over, and begins again.
 const MOST_PAGES: usize = 4000;
 /// A story that commits less often tells nothing.
-const FEWEST_COMMITS: usize = 40;
+const FEWEST_COMMITS: usize = 20;
 
 fn number(bytes: &[u8]) -> usize {
     bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
