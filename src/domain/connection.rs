@@ -239,7 +239,7 @@ impl Connection {
     /// The admin who made the code has seen who accepted.
     pub fn confirmed(self, now: Time) -> Result<Self, Refused> {
         match self.awaiting {
-            Some(Awaiting::Confirmation) if self.confirm => Ok(self.activated(now)),
+            Some(Awaiting::Confirmation) if self.confirm => Ok(self.settled(now)),
             Some(Awaiting::Confirmation) => Err(Refused::NotConfirmedThere),
             Some(Awaiting::Acceptance) => Err(Refused::NotAccepted),
             None => Err(Refused::NothingToConfirm),
@@ -248,7 +248,24 @@ impl Connection {
 
     /// The other side's switch is on: what it had to confirm is confirmed.
     pub fn confirmed_there(self, now: Time) -> Self {
-        if self.awaiting == Some(Awaiting::Confirmation) && !self.confirm { self.activated(now) } else { self }
+        if self.awaiting == Some(Awaiting::Confirmation) && !self.confirm { self.settled(now) } else { self }
+    }
+
+    /// We joined, and nobody has to confirm that. A repeated acceptance does not touch a switch that was put off since.
+    pub fn joined(mut self, now: Time) -> Self {
+        self.confirm = false;
+        self.settled(now)
+    }
+
+    /// Another key speaks for the other side: who confirms that is still to do so. A switch that was put off before stays
+    /// as it is.
+    pub fn awaiting_confirmation(mut self, ours_to_give: bool) -> Self {
+        self.awaiting = Some(Awaiting::Confirmation);
+        self.confirm = ours_to_give;
+        if self.status != Status::Deactivated {
+            self.status = Status::Pending;
+        }
+        self
     }
 
     /// Switches our side on.
@@ -271,6 +288,15 @@ impl Connection {
             Some(Awaiting::Confirmation) => Err(Refused::NotConfirmedThere),
             None => Ok(()),
         }
+    }
+
+    /// Nothing is awaited any more. To confirm who speaks is not to switch on what was put off.
+    fn settled(mut self, now: Time) -> Self {
+        if self.status != Status::Deactivated {
+            return self.activated(now);
+        }
+        self.awaiting = None;
+        self
     }
 
     fn activated(mut self, now: Time) -> Self {

@@ -97,6 +97,9 @@ pub struct PendingWrite {
     pub up_to: u64,
     /// The epoch of `up_to`.
     pub epoch: u64,
+    /// An update: what is received of the other side once it is in effect.
+    #[serde(default)]
+    pub received: Option<Fields>,
 }
 
 /// How often a field went back and forth.

@@ -179,18 +179,8 @@ impl Link {
             version: short(&answered.version),
             features: answered.features.iter().take(MOST_FEATURES).map(|feature| short(feature)).collect(),
         });
-        wanted.awaiting = waits.then_some(Awaiting::Confirmation);
-        wanted.confirm = false;
         wanted.paused = None;
-        // A repeated acceptance does not touch a switch that was put off since.
-        wanted.status = match wanted.status {
-            _ if waits => Status::Pending,
-            Status::Deactivated => Status::Deactivated,
-            Status::Pending | Status::Active => Status::Active,
-        };
-        if wanted.status == Status::Active {
-            wanted.activated_at.get_or_insert(now);
-        }
+        let wanted = if waits { wanted.awaiting_confirmation(false) } else { wanted.joined(now) };
         let epoch = answered.epoch;
         let replaced = before_key.filter(|key| key != read.key.fingerprint()).map(|key| AuditLine {
             at: now,

@@ -11,17 +11,17 @@ use bytes::Bytes;
 use super::{
     Link,
     auth::{Claimed, Expected, check_clock, check_request, sign_answer},
-    exchange::{Heard, Hearing, Limit, Spoken, has_events, hear, is_news, room, speak, speak_idle},
+    exchange::{Heard, Hearing, Limit, Spoken, has_events, is_news, room, speak, speak_idle},
     gather::Gather,
     keys::{PublicKey, peek},
     mailbox::Entry,
+    parting::mark,
     protocol::{Answered, Asked, MAX_BODY, MAX_EPOCH, MAX_WAIT, Refusal, on_wire},
     trouble::{self, Trouble},
 };
 use crate::{
     clock::Time,
     domain::{connection::Connection, ids::ConnectionId},
-    secret::Secret,
     store::{
         StoreError, Topic,
         rows::{LinkState, Standing},
@@ -74,11 +74,6 @@ impl Asker {
         let Claimed { iss, jti, sub } = token.and_then(peek)?;
         (!iss.is_empty() && !jti.is_empty()).then_some(Self { fingerprint: iss, jti, subject: sub })
     }
-}
-
-/// Name of the mark that a deleted connection leaves: its partner's key, so that it can be told.
-pub(super) fn tombstone(id: ConnectionId) -> String {
-    format!("link.gone.{id}")
 }
 
 struct Known {
@@ -148,7 +143,7 @@ impl Link {
             body,
         };
         let claims = check_request(&key, token, expected)?;
-        let Some(known) = known else { return Err(Refusal::ConnectionGone) };
+        let Some(known) = known else { return Err(self.gone_here(id, body).await) };
         let now = self.parts.clock.now();
         check_clock(&claims, now)?;
         self.use_up(id, &claims, now).await?;
@@ -166,7 +161,7 @@ impl Link {
                 Box::pin(async move {
                     Ok(match tx.connection(id).await? {
                         Some(connection) => (Some((connection, tx.link_state(id).await?)), None),
-                        None => (None, tx.secret(&tombstone(id)).await?),
+                        None => (None, tx.secret(&mark(id)).await?),
                     })
                 })
             })
@@ -231,12 +226,7 @@ impl Link {
         let from = heard.ack.saturating_add(1);
         let mut wait = wait;
         if is_news(&known.connection, &known.state, &heard, now) {
-            let hearing = self
-                .parts
-                .store
-                .write("link.hear", move |tx| Box::pin(async move { hear(tx, id, &heard, now).await }))
-                .await
-                .map_err(busy)?;
+            let hearing = self.hear(id, known.state.epoch, heard, now).await.map_err(busy)?;
             match hearing {
                 // That they are stored is something to say.
                 Hearing::Done(taken) if taken > 0 => wait = 0,
@@ -391,9 +381,4 @@ pub(super) fn two_copies(who: &str) -> Trouble {
 pub(super) fn busy(error: StoreError) -> Refusal {
     tracing::warn!(%error, "the link cannot use the store");
     Refusal::TryLater(5)
-}
-
-/// The partner's key of a deleted connection, as it is kept.
-pub(super) fn mark(key: &str) -> Secret {
-    Secret::new(key)
 }

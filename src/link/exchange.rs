@@ -244,14 +244,9 @@ pub async fn start_epoch(
     now: Time,
 ) -> Result<Hearing, StoreError> {
     let id = connection.id;
-    let mut state = tx.link_state(id).await?;
+    let state = tx.link_state(id).await?;
     if state.last_own_epoch.is_some_and(|at| now.since(at) < OWN_EPOCH_EVERY) {
-        if !state.epoch_waits {
-            state.epoch_waits = true;
-            tx.put_link_state(id, &state).await?;
-        }
-        trouble::epoch_waits(tx, connection, now).await?;
-        return Ok(Hearing::Waits);
+        return wait_for_person(tx, connection, now).await;
     }
     begin_epoch(tx, id, epoch, set_back_here, now).await?;
     let mut state = tx.link_state(id).await?;
@@ -259,6 +254,17 @@ pub async fn start_epoch(
     tx.put_link_state(id, &state).await?;
     tracing::warn!(connection = %id, epoch, set_back_here, "a side was set back: a new epoch begins, every twin is sent");
     Ok(Hearing::Anew)
+}
+
+/// No epoch begins until a person allows it.
+pub async fn wait_for_person(tx: &mut dyn Tx, connection: &Connection, now: Time) -> Result<Hearing, StoreError> {
+    let mut state = tx.link_state(connection.id).await?;
+    if !state.epoch_waits {
+        state.epoch_waits = true;
+        tx.put_link_state(connection.id, &state).await?;
+    }
+    trouble::epoch_waits(tx, connection, now).await?;
+    Ok(Hearing::Waits)
 }
 
 /// Numbers begin anew; what was stored and not applied gives way; the engine sends every twin.
@@ -287,6 +293,7 @@ pub async fn begin_epoch(
         ..LinkState::default()
     };
     tx.put_link_state(id, &state).await?;
+    trouble::close(tx, id, trouble::EPOCH_WAITS).await?;
     tx.wake(Topic::Connections);
     tx.wake(Topic::Outbox(id));
     Ok(())

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::Time,
     domain::{
-        connection::{Awaiting, Connection, Kind, Mode, Remote, Status, Switch},
+        connection::{Awaiting, Connection, Kind, Mode, Remote, Switch},
         ids::{ConnectionId, InvitationId},
         invitation::{Invitation, Refused as NotUsable, State},
     },
@@ -183,6 +183,7 @@ impl Link {
             .map_err(busy)?;
         if invitation.rekey && settled.is_ok() {
             self.mailbox.forget(invitation.connection_id);
+            self.joins.forgive(invitation.connection_id);
         }
         settled
     }
@@ -260,9 +261,7 @@ async fn join(
     };
     if invitation.rekey {
         connection.remote = Some(remote);
-        connection.status = Status::Pending;
-        connection.awaiting = Some(Awaiting::Confirmation);
-        connection.confirm = true;
+        connection = connection.awaiting_confirmation(true);
         let epoch = on_wire(tx.link_state(connection.id).await?.epoch) + 1;
         begin_epoch(tx, connection.id, epoch, false, now).await?;
     } else {

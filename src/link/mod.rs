@@ -1,8 +1,9 @@
 //! Link v1: how two nodes talk (docs/LINK.md).
 //!
 //! Who does what: `protocol` is the wire on one page; `keys`, `auth` and `code` say who speaks; `joining` and
-//! `accepting` make two nodes partners; `exchange` and `set_back` are what an exchange does to the store, the same for both ends; `answer`
-//! and `mailbox` are the end that is dialled, `client` and `call` the end that dials. HTTP comes in by `server/link`.
+//! `accepting` make two nodes partners, and `parting` ends it; `exchange`, `set_back` and `joins` are what an exchange does to
+//! the store, the same for both ends; `answer` and `mailbox` are the end that is dialled, `client` and `call` the end that
+//! dials. HTTP comes in by `server/link`.
 //!
 //! The engine and the link meet only in the store: the engine leaves drafts and finds arrived events. A new epoch is
 //! told the same way: `LinkState.resyncing` is set and [`Topic::Connections`](crate::store::Topic) woken; the engine
@@ -20,12 +21,14 @@ mod code;
 mod exchange;
 mod gather;
 mod joining;
+mod joins;
 mod keys;
 mod lenient;
 mod mailbox;
 #[cfg(test)]
 mod numbers;
 mod oversize;
+mod parting;
 pub mod protocol;
 mod set_back;
 mod trouble;
@@ -40,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::{Clock, Time},
     domain::{
-        connection::{Connection, Kind, Mode},
+        connection::{Kind, Mode},
         ids::ConnectionId,
     },
     http_client::{Guard, body_up_to, vet},
@@ -49,6 +52,7 @@ use crate::{
     store::{Store, StoreError, Topic},
 };
 
+use joins::Joins;
 use keys::NodeKey;
 use mailbox::Mailbox;
 use protocol::Discovery;
@@ -163,6 +167,7 @@ pub struct Link {
     run: String,
     used: Arc<Used>,
     mailbox: Arc<Mailbox>,
+    joins: Arc<Joins>,
 }
 
 impl Link {
@@ -174,7 +179,7 @@ impl Link {
         let (key, made) = NodeKey::open(&parts.store, seed).await?;
         let used = Arc::new(Used::new((!made).then_some(started)));
         let run = parts.clock.id().to_string();
-        Ok(Self { parts, key: Arc::new(key), run, used, mailbox: Arc::default() })
+        Ok(Self { parts, key: Arc::new(key), run, used, mailbox: Arc::default(), joins: Arc::default() })
     }
 
     /// Thumbprint of the node's key.
@@ -231,18 +236,6 @@ impl Link {
         plausible.then_some(found)
     }
 
-    /// Tells the other side that the connection is deleted here, if it can be told, before its row goes. Leaves a mark,
-    /// so that a partner who dials later is told too.
-    pub async fn say_goodbye(&self, connection: &Connection) {
-        let Some(remote) = &connection.remote else { return };
-        let (name, mark) = (answer::tombstone(connection.id), answer::mark(&remote.key));
-        let kept = self.parts.store.write("link.tombstone", move |tx| Box::pin(async move { tx.put_secret(&name, &mark).await }));
-        if let Err(error) = kept.await {
-            tracing::warn!(connection = %connection.id, %error, "the mark of a deleted connection cannot be kept");
-        }
-        client::tell_gone(self, connection).await;
-    }
-
     /// A person lets the epoch begin that waits since the second set-back of a day. False where none waits.
     pub async fn allow_epoch(&self, connection: ConnectionId) -> Result<bool, Refused> {
         let allowed = self.parts.store.write("link.allow_epoch", move |tx| {
@@ -259,6 +252,7 @@ impl Link {
                 Ok(true)
             })
         });
+        self.joins.forgive(connection);
         Ok(allowed.await?)
     }
 }

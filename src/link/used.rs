@@ -34,7 +34,7 @@ const AHEAD_STEP: i64 = 15;
 const YOUNG: Duration = Duration::from_secs(200);
 
 /// Name under which it is kept how far ahead a partner's clock was.
-fn ahead(id: ConnectionId) -> String {
+pub(super) fn ahead(id: ConnectionId) -> String {
     format!("link.ahead.{id}")
 }
 
@@ -50,8 +50,15 @@ impl Link {
         }
         if let Some(mark) = self.used.take(claims, now)? {
             let mark = Secret::new(mark.to_string());
-            let write =
-                self.parts.store.write("link.ahead", move |tx| Box::pin(async move { tx.put_secret(&ahead(id), &mark).await }));
+            let write = self.parts.store.write("link.ahead", move |tx| {
+                Box::pin(async move {
+                    // It may have been deleted meanwhile, and its secrets with it.
+                    if tx.connection(id).await?.is_none() {
+                        return Ok(());
+                    }
+                    tx.put_secret(&ahead(id), &mark).await
+                })
+            });
             write.await.map_err(busy)?;
         }
         Ok(())

@@ -23,6 +23,7 @@ fn write(n: usize, kind: WriteKind, fields: Value) -> Write {
         fields: fields.as_object().expect("fields").clone(),
         up_to: 0,
         epoch: 0,
+        received: None,
     };
     Write { twin: TwinId(uuid::Uuid::from_u128(n as u128 + 1)), pending, changed: Vec::new(), kind }
 }

@@ -338,6 +338,7 @@ fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> 
         fields: chosen.write.clone(),
         up_to: item.folded.up_to,
         epoch: item.folded.epoch,
+        received: before.is_some().then(|| weighed.replica.clone()),
     };
     Work {
         connection: item.connection,

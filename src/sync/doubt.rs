@@ -13,6 +13,7 @@ use super::{
     outgoing::Worker,
     plan::value,
     settle::{Again, Settle, Trouble},
+    written,
 };
 use crate::domain::{
     ids::{EntityRef, TwinId},
@@ -148,6 +149,7 @@ fn question_of(worker: &Worker, item: &Item, entity_type: &str) -> Option<(TwinI
         fields: Default::default(),
         up_to: 0,
         epoch: 0,
+        received: None,
     });
     Some((twin.id, pending))
 }
@@ -194,6 +196,9 @@ async fn repeat(worker: &Worker, items: Vec<Item>, done: &mut Settle, failure: &
             Ok(written) => {
                 // Stored with what follows: a twin that names its record is everybody's to find, and it knows nothing yet.
                 took(&mut twin, &written);
+                if twin.memory.received.is_some() {
+                    written::remember(worker, &item.connection, &mut twin, None).await;
+                }
                 item.twin = Some(twin);
                 clear.push(item);
             }
@@ -210,13 +215,15 @@ async fn repeat(worker: &Worker, items: Vec<Item>, done: &mut Settle, failure: &
     clear
 }
 
-/// The repeated write is in effect.
+/// The repeated write is in effect, and so is what the other side said for it: else the next word of theirs is held
+/// against a value that is not there any more.
 fn took(twin: &mut Twin, written: &Written) {
     let Some(pending) = twin.memory.pending_write.take() else { return };
     if twin.local.is_none() {
         twin.local =
             Some(EntityRef { entity_type: pending.entity_type.clone(), key: written.key.clone(), url: written.url.clone() });
     }
+    twin.memory.received = pending.received.or_else(|| twin.memory.received.take());
     for (name, value) in pending.fields {
         twin.memory.base.insert(name.clone(), value.clone());
         twin.memory.assigned.insert(name.clone(), value.clone());

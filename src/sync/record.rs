@@ -190,7 +190,8 @@ async fn speak(
         twin.status = if twin.remote.is_some() { Status::InSync } else { Status::Waiting };
     }
     let entity = &case.completed(&twin, entity);
-    let (shown, put_back) = plan::settle::without_cut_edits(&twin.memory, &entity.fields);
+    let (mut shown, put_back) = plan::settle::without_cut_edits(&twin.memory, &entity.fields);
+    plan::settle::without_open_write(&twin.memory, &mut shown);
     let shown = Entity { fields: shown, ..entity.clone() };
     let pair = match view::rules(worker, connection).await {
         Ok(pair) => pair,

@@ -10,7 +10,7 @@ use super::{decide::Item, judge::Failure, outgoing::Worker, plan, settle::Settle
 use crate::{
     clock::Time,
     domain::{
-        connection::{Connection, Status as ConnectionStatus},
+        connection::Connection,
         error::{ErrorRecord, Scope},
         event::{Body, RemoteRef, Sync},
         ids::{ConnectionId, ErrorId, EventId, TwinId},
@@ -54,7 +54,7 @@ async fn due(worker: &Worker) -> Result<(), Failure> {
             Box::pin(async move {
                 let mut due = Vec::new();
                 for connection in tx.connections().await? {
-                    let joined = connection.tracker == name && connection.status != ConnectionStatus::Pending;
+                    let joined = connection.tracker == name && connection.awaiting.is_none();
                     if joined && tx.link_state(connection.id).await?.resync_due {
                         due.push(connection);
                     }

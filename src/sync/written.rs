@@ -156,7 +156,7 @@ fn history(worker: &Worker, work: &Work) -> Vec<crate::domain::history::HistoryL
 }
 
 /// Brings `sent` to what the baseline says, and tells whether the read-back holds more than that.
-async fn remember(
+pub(super) async fn remember(
     worker: &Worker,
     connection: &Connection,
     twin: &mut crate::domain::twin::Twin,

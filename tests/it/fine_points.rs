@@ -9,10 +9,12 @@ use crate::support::{PATIENCE, Settings, TestNode, World, clock::MovableClock, u
 mod circles;
 mod conflicts;
 mod creates;
+mod late;
 mod life;
 mod looks;
 mod notices;
 mod piling;
+mod undecided;
 mod values;
 
 /// Settings in which both nodes and both systems live by one clock that can be moved on.

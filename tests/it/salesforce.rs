@@ -146,6 +146,7 @@ fn write(n: u128, key: Option<&str>, fields: Value) -> Write {
         fields: fields.as_object().expect("fields").clone(),
         up_to: 0,
         epoch: 0,
+        received: None,
     };
     let kind = if key.is_some() { WriteKind::Update } else { WriteKind::Create };
     Write { twin: twin(n), pending, changed: Vec::new(), kind }

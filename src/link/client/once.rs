@@ -9,7 +9,7 @@ use crate::{
         Link,
         answer::two_copies,
         call::{Failure, Outgoing, Reply},
-        exchange::{Heard, Hearing, Limit, Spoken, hear, is_news, start_epoch},
+        exchange::{Heard, Hearing, Limit, Spoken, is_news, start_epoch},
         keys::PublicKey,
         oversize,
         protocol::{Answered, Asked, CALL, HOLD_SLACK, MAX_EPOCH, RefusalHeard, TWO_COPIES, exchange_path, on_wire},
@@ -143,9 +143,7 @@ impl Dialler {
         if !is_news(&present, &state, &heard, now) {
             return Ok(Exchanged { got, more, ..Exchanged::default() });
         }
-        let hearing =
-            self.link.parts.store.write("link.hear", move |tx| Box::pin(async move { hear(tx, id, &heard, now).await })).await?;
-        match hearing {
+        match self.link.hear(id, state.epoch, heard, now).await? {
             Hearing::Done(taken) => {
                 self.view(|view| view.again = 0);
                 Ok(Exchanged { got, more, progress: acked || taken > 0, ..Exchanged::default() })

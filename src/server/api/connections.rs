@@ -17,6 +17,7 @@ use crate::{
         ids::{ConnectionId, Side},
         token::Scope,
     },
+    link::Link,
     server::kit::{Body, Caller, Code, Node, Problem, query},
     store::{Notice, Topic},
 };
@@ -335,6 +336,7 @@ pub async fn delete(node: web::Data<Node>, caller: Caller, id: web::Path<Connect
         .write("api.connection.delete", move |tx| {
             Box::pin(async move {
                 tx.delete_connection(connection.id).await?;
+                Link::forget(tx, connection.id).await?;
                 tx.add_audit(&line).await?;
                 tx.tell(Notice::Connection(connection.id));
                 tx.wake(Topic::Connections);

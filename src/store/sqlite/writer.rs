@@ -6,6 +6,13 @@
 //!
 //! What the disk refuses fails the whole group as unavailable: its callers may try again. The connection is then given
 //! up, and the next group opens a new one, so that the writer is well as soon as the disk is.
+//!
+//! A sync that failed asks for no checkpoint. SQLite takes the pages of a commit into its index only after their sync, so
+//! those of one that failed are no part of the log: the next commit writes over them and syncs all that it wrote. What was
+//! acknowledged had a sync of its own, and no later one has to make up for it. A process that dies before the next commit
+//! may find the failed one in the log after all: for its callers that is a commit whose answer was lost, which they bear
+//! anyway, since a kill does the same. A checkpoint would only carry the log over, and give up the sound copy, at the moment
+//! when the disk is least to be trusted.
 
 use std::{fs::File, sync::Arc, time::Instant};
 

@@ -135,6 +135,7 @@ async fn twins_are_found_by_every_key() {
         fields: Map::new(),
         up_to: 1,
         epoch: 1,
+        received: None,
     };
     let mut creating = Twin { local: None, status: Status::Waiting, ..twin(1, 3, "3") };
     creating.memory.pending_write = Some(write);

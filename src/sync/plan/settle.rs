@@ -113,6 +113,17 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
+/// The record without what a write of ours made of it whose answer is still out: such a value is no edit, and becomes the
+/// baseline when the write is settled.
+pub fn without_open_write(memory: &Memory, fields: &mut Fields) {
+    let Some(pending) = memory.pending_write.as_ref().filter(|pending| pending.key.is_some()) else { return };
+    for (name, ours) in &pending.fields {
+        if replica::same_loosely(value(fields, name), ours) {
+            fields.insert(name.clone(), value(&memory.base, name).clone());
+        }
+    }
+}
+
 /// An edit of a field that holds a cut text is not sent back over the longer original: the record as the outgoing rule
 /// should see it, and the fields that were put back.
 pub fn without_cut_edits(memory: &Memory, fields: &Fields) -> (Fields, Vec<String>) {

@@ -75,6 +75,7 @@ fn write(key: Option<&str>) -> Write {
             fields,
             up_to: 1,
             epoch: 1,
+            received: None,
         },
         changed: vec![],
         kind: if key.is_some() { WriteKind::Update } else { WriteKind::Create },

@@ -1,6 +1,8 @@
 //! How two nodes become partners, stay so, and part.
 
+mod belongings;
 mod confirming;
+mod epochs;
 mod invitations;
 mod public;
 mod rekey;

@@ -143,3 +143,37 @@ async fn what_a_pending_connection_cannot_do_is_told() {
     assert_eq!(pair.public.call("DELETE", &path, None).await.status, 204);
     pair.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_side_that_is_off_stays_off_when_the_other_takes_its_place_again() {
+    for private_is_off in [false, true] {
+        let pair = Pair::start().await;
+        let id = pair.join(json!({})).await;
+        let path = format!("/connections/{id}");
+        let (off, on) = if private_is_off { (&pair.private, &pair.public) } else { (&pair.public, &pair.private) };
+        off.post(&format!("{path}/deactivate"), json!({})).await;
+        let code = pair.public.post(&format!("{path}/invitation"), json!({})).await;
+        let accepted = crate::support::pair::acceptance(code["code"].as_str().expect("a code"));
+        let joined = pair.private.post("/invitations/accept", accepted).await;
+        assert_eq!(joined["awaiting"], "confirmation", "{joined}");
+        assert_eq!(off.get(&path).await["status"], "deactivated");
+        pair.public.post(&format!("{path}/confirm"), json!({})).await;
+        // The other side's word is in, and the switch was not touched.
+        until_said("each to know the other's switch", || async {
+            let seen = [on.get(&path).await, off.get(&path).await].map(|one| one["remote"]["state"].clone());
+            seen == [json!("deactivated"), json!("active")] || (!private_is_off && seen[0] == "deactivated")
+        })
+        .await;
+        assert_eq!(off.get(&path).await["status"], "deactivated", "private is off: {private_is_off}");
+        off.post(&format!("{path}/activate"), json!({})).await;
+        until_said("both to be on", || async {
+            pair.public.get(&path).await["status"] == "active" && pair.private.get(&path).await["status"] == "active"
+        })
+        .await;
+        let more = [&pair.public, &pair.private].map(|node| node.get(&path));
+        for seen in futures_util::future::join_all(more).await {
+            assert_eq!(seen["awaiting"], serde_json::Value::Null, "{seen}");
+        }
+        pair.stop().await;
+    }
+}

@@ -1,13 +1,16 @@
 //! Nodes that are killed, restored, starved of room and stopped: what was acknowledged is delivered, once in effect.
 //!
 //! The nodes are processes of the real binary; the sandbox org and tracker live in the test, so that it sees both ends.
-//! `flow` kills at random moments (seeded; see there), the others each make one thing happen.
+//! `flow` kills at random moments (seeded; see there); `windows` and `commits` meet the narrow ones for certain; the others
+//! each make one thing happen.
 
 mod audit;
 mod chance;
+mod commits;
 mod doubt;
 mod ends;
 mod flow;
 mod restored;
 mod room;
 mod stage;
+mod windows;

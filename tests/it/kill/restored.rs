@@ -95,7 +95,10 @@ impl Story {
 }
 
 async fn an_older_copy_is_put_back(side: Side) {
-    let mut story = Story { stage: Stage::with(Settings::default()).await, side };
+    let mut settings = Settings::default();
+    // What was told while the node is away is told again soon.
+    settings.org.outbound.haste = 300.0;
+    let mut story = Story { stage: Stage::with(settings).await, side };
     let old = story.case_and_issue("Old Case").await;
     let other = story.issue_and_case("Old issue").await;
     story.back_up().await;
