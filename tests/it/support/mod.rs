@@ -313,7 +313,7 @@ pub async fn put_rules(node: &TestNode, connection: &str, outgoing: &str, incomi
     use sqlx::ConnectOptions as _;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(node.dir.join("wicketgate.db")).busy_timeout(PATIENCE);
     let mut line = options.connect().await.expect("the database");
-    let sql = "INSERT INTO rules (connection_id, outgoing, incoming, version) VALUES ($1, $2, $3, 1)
-        ON CONFLICT (connection_id) DO UPDATE SET outgoing = excluded.outgoing, incoming = excluded.incoming";
+    let sql = "INSERT INTO rule_versions (connection_id, version, outgoing, incoming, at, actor, note)
+        SELECT $1, COALESCE(MAX(version), 0) + 1, $2, $3, 0, '', '' FROM rule_versions WHERE connection_id = $1";
     sqlx::query(sql).bind(connection).bind(outgoing).bind(incoming).execute(&mut line).await.expect("written");
 }
