@@ -133,6 +133,8 @@ pub trait RuleEngine: Send + Sync {
     async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError>;
     /// Evaluates a JavaScript expression on `entity` (the `webhook` tracker's filter).
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError>;
+    /// Whether a rule's source parses; nothing of it runs.
+    async fn check(&self, source: &str) -> Result<(), RuleError>;
     /// The built-in pair of a tracker kind and entity type, if there is one.
     fn built_in(&self, tracker_kind: &str) -> Option<RulePair>;
 }

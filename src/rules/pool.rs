@@ -283,6 +283,10 @@ impl<S: Spawn> RuleEngine for Pool<S> {
         self.verdict(Kind::Expression, filter, Scene::filter(entity)).await?.truth()
     }
 
+    async fn check(&self, source: &str) -> Result<(), RuleError> {
+        self.verdict(Kind::Check, source, Scene::filter(&EntityView::default())).await?.truth().map(drop)
+    }
+
     fn built_in(&self, tracker_kind: &str) -> Option<RulePair> {
         super::built_in(tracker_kind)
     }

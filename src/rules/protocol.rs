@@ -28,6 +28,8 @@ pub enum Kind {
     Rule,
     /// An expression on `entity`.
     Expression,
+    /// A function body that is read and not run.
+    Check,
 }
 
 /// A job as the pool writes it.

@@ -118,7 +118,7 @@ fn options(file: &str) -> EvalOptions {
 /// columns move. Constants rather than parameters: `replica = {…}` would be lost in silence.
 fn prefix(kind: Kind) -> String {
     match kind {
-        Kind::Rule => format!("((...all)=>{{const [{PARAMETERS}]=all;return function rule(){{"),
+        Kind::Rule | Kind::Check => format!("((...all)=>{{const [{PARAMETERS}]=all;return function rule(){{"),
         Kind::Expression => "(function filter(entity){return (".to_owned(),
     }
 }
@@ -128,13 +128,14 @@ fn run(ctx: &Ctx<'_>, order: &Order<'_>) -> rquickjs::Result<Verdict> {
     let prelude: Function<'_> = globals.get(PRELUDE_NAME)?;
     globals.remove(PRELUDE_NAME)?;
     let suffix = match order.kind {
-        Kind::Rule => "\n}})",
+        Kind::Rule | Kind::Check => "\n}})",
         Kind::Expression => "\n)})",
     };
     let script = [&prefix(order.kind), order.source.as_ref(), suffix].concat();
     let make: Value<'_> = ctx.eval_with_options(script, options(RULE_FILE))?;
     let scene = ctx.json_parse(order.scene.get())?;
     match order.kind {
+        Kind::Check => Ok(Verdict::Truth(true)),
         Kind::Expression => prelude.call((make, scene)).map(Verdict::Truth),
         Kind::Rule => {
             let text: String = prelude.call((make, scene))?;

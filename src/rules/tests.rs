@@ -151,6 +151,24 @@ async fn errors_tell_where_in_the_rule() {
 }
 
 #[tokio::test]
+async fn a_check_reads_a_rule_and_runs_nothing_of_it() {
+    let pool = pool();
+    for source in ["", "return", "for (;;) {}", "throw new Error('run')", "nowhere()", "skip('x') // last"] {
+        assert_eq!(pool.check(source).await, Ok(()), "{source}");
+    }
+    let broken = pool.check("replica.a = 1;\nreplica.b = );").await;
+    assert!(
+        matches!(&broken, Err(RuleError::Script { message, line: Some(2), column: Some(_) }) if message.starts_with("SyntaxError")),
+        "{broken:?}"
+    );
+    for source in ["let a; let a;", "with (entity) {}", "import x from 'x'", "{", "}", "'\0\\"] {
+        assert!(matches!(pool.check(source).await, Err(RuleError::Script { .. })), "{source}");
+    }
+    let pair = built_in("salesforce").expect("a pair");
+    assert_eq!((pool.check(&pair.outgoing).await, pool.check(&pair.incoming).await), (Ok(()), Ok(())));
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_is_named() {
     for (source, words) in [
         ("entity.Subject = 'x'", "entity is read-only here: entity.Subject"),

@@ -114,6 +114,14 @@ impl RuleEngine for NoRules {
     async fn matches(&self, _: &str, _: &EntityView) -> Result<bool, RuleError> {
         Ok(true)
     }
+    async fn check(&self, source: &str) -> Result<(), RuleError> {
+        let script = |message: &str| RuleError::Script { message: message.to_owned(), line: Some(2), column: Some(3) };
+        match source {
+            _ if source.contains("broken") => Err(script("SyntaxError: broken")),
+            _ if source.contains("engine") => Err(RuleError::Engine("no worker".to_owned())),
+            _ => Ok(()),
+        }
+    }
     fn built_in(&self, _: &str) -> Option<RulePair> {
         Some(RulePair { outgoing: "replica.key = entity.key".into(), incoming: String::new(), version: 0 })
     }

@@ -45,6 +45,10 @@ impl RuleEngine for Rules {
         }
     }
 
+    async fn check(&self, _source: &str) -> Result<(), RuleError> {
+        Ok(())
+    }
+
     fn built_in(&self, _tracker_kind: &str) -> Option<RulePair> {
         None
     }
