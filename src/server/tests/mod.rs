@@ -4,6 +4,7 @@
 mod api;
 mod doors;
 mod listeners;
+mod rules;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
