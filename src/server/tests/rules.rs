@@ -192,7 +192,7 @@ async fn what_cannot_be_a_rule_is_refused_at_the_door() {
     let refused = bench.put(&path, ADMIN, texts(&long, 0)).await.json();
     assert_eq!(refused["errors"][0], json!({"field": "outgoing", "message": "has 256001 bytes; a rule has at most 256000"}));
     let full = bench.put(&path, ADMIN, json!({"outgoing": &long[1..], "incoming": &long[1..], "base": 0})).await;
-    assert_eq!(full.status, 200, "{}", &full.text[..200]);
+    assert_eq!(full.status, 200);
     for (body, field) in [
         (json!({"outgoing": long, "base": 0}), "outgoing"),
         (json!({"outgoing": "x"}), "base"),
@@ -246,7 +246,7 @@ async fn publishing_is_repeated_under_its_key_and_told_to_the_stream() {
         bench.send("POST", &format!("/api/v1{path}/publish"), ADMIN, Some(body.clone()), &[("idempotency-key", "k")]).await
     };
     let first = publish().await;
-    assert_eq!(first.status, 201, "{}", &first.text[..200]);
+    assert_eq!(first.status, 201);
     assert!(matches!(listen.try_recv(), Ok(crate::store::Notice::Connection(_))));
     let again = publish().await;
     assert_eq!((again.status, again.json()), (201, first.json()));
