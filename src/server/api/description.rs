@@ -135,7 +135,7 @@ fn examples() -> Vec<(&'static str, Value)> {
             json!({"draft": {"outgoing": OUTGOING, "incoming": "entity.Subject = );\n", "base": 3, "at": AT, "by": "ada"},
             "published": {"outgoing": OUTGOING, "incoming": INCOMING, "version": 3, "at": AT, "by": "ada", "note": "Subject only"},
             "problems": [{"field": "incoming",
-                "message": "SyntaxError: unexpected token in expression: ')' (line 1, column 18): entity.Subject = );",
+                "message": "SyntaxError: unexpected token in expression: ')' (line 1, column 18: `entity.Subject = );`). The rule does not parse: mend it at this place, or right before it.",
                 "line": 1, "column": 18, "text": "entity.Subject = );"}]}),
         ),
         ("Publication", json!({"note": "Priority too", "base": 3})),

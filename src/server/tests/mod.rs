@@ -116,9 +116,14 @@ impl RuleEngine for NoRules {
         Ok(true)
     }
     async fn check(&self, source: &str) -> Result<(), RuleError> {
-        let script = |message: &str| RuleError::Script { message: message.to_owned(), line: Some(2), column: Some(3) };
         match source {
-            _ if source.contains("broken") => Err(script("SyntaxError: broken")),
+            _ if source.contains("broken") => Err(RuleError::Script {
+                message: "SyntaxError: broken".to_owned(),
+                line: Some(2),
+                column: Some(3),
+                line_text: Some("broken );".to_owned()),
+                advice: "Mend it.".to_owned(),
+            }),
             _ if source.contains("engine") => Err(RuleError::Engine("no worker".to_owned())),
             _ => Ok(()),
         }

@@ -32,8 +32,20 @@ impl RuleEngine for Rules {
         Ok(RuleOutput::default())
     }
 
+    async fn check(&self, _source: &str) -> Result<(), RuleError> {
+        Ok(())
+    }
+
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError> {
-        let script = |message: &str| Err(RuleError::Script { message: message.to_owned(), line: None, column: None });
+        let script = |message: &str| {
+            Err(RuleError::Script {
+                message: message.to_owned(),
+                line: None,
+                column: None,
+                line_text: None,
+                advice: String::new(),
+            })
+        };
         match filter {
             _ if filter.contains("broken") => script("SyntaxError: unexpected token"),
             _ if filter.starts_with("false &&") => Ok(false),
@@ -43,10 +55,6 @@ impl RuleEngine for Rules {
             "open" => Ok(entity.fields.get("status") == Some(&json!("open"))),
             _ => Ok(true),
         }
-    }
-
-    async fn check(&self, _source: &str) -> Result<(), RuleError> {
-        Ok(())
     }
 
     fn built_in(&self, _tracker_kind: &str) -> Option<RulePair> {
