@@ -192,7 +192,8 @@ fn differs(out: &mut Output, json: bool, told: &Value) -> anyhow::Result<()> {
         return Ok(out.json(told)?);
     }
     let diffs = ["outgoing", "incoming"].map(|rule| told[rule].as_str().unwrap_or_default()).concat();
-    Ok(if diffs.is_empty() { out.line("nothing differs")? } else { out.line(lines(&diffs).trim_end())? })
+    let told = if diffs.is_empty() { "nothing differs".to_owned() } else { lines(&diffs) };
+    Ok(out.line(told.trim_end())?)
 }
 
 async fn pull(api: &ApiClient, id: &str, folder: &Folder, draft: bool, force: bool) -> anyhow::Result<Ticket> {
