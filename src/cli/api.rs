@@ -69,6 +69,8 @@ pub(super) struct ApiClient {
 pub(super) struct Refused {
     /// HTTP status.
     pub(super) status: u16,
+    /// From the closed list; empty where it was no node that answered.
+    pub(super) code: String,
     title: String,
     detail: String,
     errors: Vec<(String, String)>,
@@ -103,7 +105,7 @@ impl Refused {
         };
         let errors = body["errors"].as_array().into_iter().flatten();
         let errors = errors.map(|error| (text(error, "field"), text(error, "message"))).collect();
-        Self { status, title, detail: text(&body, "detail"), errors }
+        Self { status, code: text(&body, "code"), title, detail: text(&body, "detail"), errors }
     }
 }
 
@@ -120,6 +122,16 @@ impl ApiClient {
     /// Asks for one thing.
     pub(super) async fn get(&self, path: &[&str]) -> anyhow::Result<Value> {
         self.call(Method::GET, path, &[], None).await
+    }
+
+    /// Asks for one thing, with what the query says.
+    pub(super) async fn ask(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    /// Replaces something.
+    pub(super) async fn put(&self, path: &[&str], body: Value) -> anyhow::Result<Value> {
+        self.call(Method::PUT, path, &[], Some(body)).await
     }
 
     /// Does something; `body` may be null.

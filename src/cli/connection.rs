@@ -109,6 +109,9 @@ struct Change {
     /// For people
     #[arg(long)]
     description: Option<String>,
+    /// `script` makes the rules yours to write, from the built-in pair; there is no way back
+    #[arg(long, value_parser = ["basic", "script"])]
+    mode: Option<String>,
     /// What the other side's wish to link two records may do
     #[arg(long, value_parser = ["matching", "accept", "ask"])]
     links: Option<String>,
@@ -126,7 +129,8 @@ struct Change {
 impl Change {
     fn body(&self) -> Value {
         let mut body = json!({});
-        for (name, value) in [("description", &self.description), ("links", &self.links), ("prefer", &self.prefer)] {
+        let texts = [("description", &self.description), ("mode", &self.mode), ("links", &self.links), ("prefer", &self.prefer)];
+        for (name, value) in texts {
             if let Some(value) = value {
                 body[name] = value.as_str().into();
             }

@@ -130,7 +130,7 @@ async fn run(command: Command, out: &mut Output) -> anyhow::Result<bool> {
         Command::Error(args) => return args.run(out).await,
         Command::Tracker(args) => return args.run(out).await,
         Command::Token(args) => args.run(out).await?,
-        Command::Rule(args) => args.run(out).await?,
+        Command::Rule(args) => return args.run(out).await,
         Command::Status(args) => args.status(out).await?,
         Command::Queue(args) => args.queue(out).await?,
         Command::Audit(args) => args.run(out).await?,

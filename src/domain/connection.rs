@@ -199,6 +199,11 @@ pub enum Refused {
     /// Nothing to confirm.
     #[error("the connection does not wait for a confirmation")]
     NothingToConfirm,
+    /// Written rules would be lost.
+    #[error(
+        "the connection is in script mode and stays in it, or the rules that people wrote would be lost; roll back to version 0 to run the built-in pair again"
+    )]
+    ScriptStays,
 }
 
 impl Connection {
@@ -278,6 +283,15 @@ impl Connection {
     pub fn deactivate(mut self) -> Result<Self, Refused> {
         self.check_joined()?;
         self.status = Status::Deactivated;
+        Ok(self)
+    }
+
+    /// Rules become people's to write, and begin as the built-in pair; nothing else changes, and there is no way back.
+    pub fn in_mode(mut self, mode: Mode) -> Result<Self, Refused> {
+        if (self.mode, mode) == (Mode::Script, Mode::Basic) {
+            return Err(Refused::ScriptStays);
+        }
+        self.mode = mode;
         Ok(self)
     }
 

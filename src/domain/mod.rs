@@ -21,3 +21,4 @@ pub mod token;
 pub mod tracker;
 pub mod trigger;
 pub mod twin;
+pub mod version;

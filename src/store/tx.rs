@@ -22,6 +22,7 @@ use crate::{
         token::Token,
         trigger::Trigger,
         twin::Twin,
+        version::{Imprint, RuleDraft, RuleVersion},
     },
     secret::Secret,
 };
@@ -76,8 +77,25 @@ pub trait Tx: Send {
     async fn waiting(&mut self, id: ConnectionId) -> Got<Waiting>;
     /// All three in one statement.
     async fn standing(&mut self, id: ConnectionId) -> Got<Option<Standing>>;
-    /// Its published rules; `None`: the built-in pair.
+
+    // Rules that people wrote.
+
+    /// The newest version, as it runs; `None`: the built-in pair.
     async fn rules(&mut self, id: ConnectionId) -> Got<Option<RulePair>>;
+    /// The same, with when, by whom and why.
+    async fn newest_rule_version(&mut self, id: ConnectionId) -> Got<Option<RuleVersion>>;
+    /// By number.
+    async fn rule_version(&mut self, id: ConnectionId, version: u32) -> Got<Option<RuleVersion>>;
+    /// All, newest first, without their texts.
+    async fn rule_versions(&mut self, id: ConnectionId) -> Got<Vec<Imprint>>;
+    /// A new one; [`StoreError::Taken`] where the number is used.
+    async fn insert_rule_version(&mut self, id: ConnectionId, version: &RuleVersion) -> Got<()>;
+    /// What is being written.
+    async fn rule_draft(&mut self, id: ConnectionId) -> Got<Option<RuleDraft>>;
+    /// Inserts or replaces.
+    async fn put_rule_draft(&mut self, id: ConnectionId, draft: &RuleDraft) -> Got<()>;
+    /// Forgets it.
+    async fn delete_rule_draft(&mut self, id: ConnectionId) -> Got<()>;
 
     // Invitations.
 

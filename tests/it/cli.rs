@@ -1,5 +1,7 @@
 //! Every command against running nodes, as people and as programs call them.
 
+mod rules;
+
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};

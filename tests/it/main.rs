@@ -15,6 +15,7 @@ mod lost_key;
 mod network;
 mod notify;
 mod round_trip;
+mod rules;
 mod salesforce;
 mod secrets;
 mod support;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        connection::{Awaiting, Connection, Kind, Links, Mode, Prefer, Status},
+        connection::{Awaiting, Connection, Kind, Links, Mode, Prefer, Refused, Status},
         ids::{ConnectionId, Side},
         token::Scope,
     },
@@ -63,6 +63,8 @@ pub struct NewConnection {
 #[serde(deny_unknown_fields)]
 pub struct ConnectionPatch {
     name: Option<String>,
+    /// From `basic` to `script`: the rules are yours to write. There is no way back.
+    mode: Option<Mode>,
     description: Option<String>,
     links: Option<Links>,
     share_internal_comments: Option<bool>,
@@ -298,17 +300,16 @@ pub async fn patch(
         check_node(&node, "remote.url", &remote.url).await?;
     }
     let name = asked.name.clone().unwrap_or_default();
-    let shown = change_connection(&node, &caller, *id, "connection.change", move |mut connection| {
-        asked.apply(&mut connection);
-        Ok(connection)
-    })
-    .await
-    .map_err(|problem| if problem.code == Code::NameTaken { super::common::name_taken(&name) } else { problem })?;
+    let shown = change_connection(&node, &caller, *id, "connection.change", move |connection| asked.apply(connection))
+        .await
+        .map_err(|problem| if problem.code == Code::NameTaken { super::common::name_taken(&name) } else { problem })?;
     Ok(HttpResponse::Ok().json(shown))
 }
 
 impl ConnectionPatch {
-    fn apply(self, connection: &mut Connection) {
+    fn apply(self, connection: Connection) -> Result<Connection, Refused> {
+        let mode = self.mode.unwrap_or(connection.mode);
+        let mut connection = connection.in_mode(mode)?;
         if let Some(name) = self.name {
             connection.name = name.trim().to_owned();
         }
@@ -321,6 +322,7 @@ impl ConnectionPatch {
         if let (Some(patch), Some(remote)) = (self.remote, connection.remote.as_mut()) {
             remote.url = Some(patch.url.trim().to_owned());
         }
+        Ok(connection)
     }
 }
 

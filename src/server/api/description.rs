@@ -13,7 +13,7 @@ const IDS: [&str; 2] = ["id", "trigger"];
 const NUMBERS: [&str; 1] = ["limit"];
 
 /// Members that an answer has only where they apply.
-const SOMETIMES: [&str; 4] = ["outbound_message_url", "webhook_url", "conflict", "rekeys"];
+const SOMETIMES: [&str; 7] = ["outbound_message_url", "webhook_url", "conflict", "rekeys", "line", "column", "text"];
 
 /// See the module.
 pub(super) fn dress(mut document: Value) -> Value {
@@ -88,6 +88,8 @@ fn text(value: &Value) -> &str {
 const CONNECTION: &str = "01936f2a-7c1e-7d3b-9a55-0b6f3c2d1e10";
 const TWIN: &str = "27573413-ff5f-845e-a3df-e936597a18b2";
 const AT: &str = "2026-11-27T10:15:00.250Z";
+const OUTGOING: &str = "replica.summary = entity.Subject;\n";
+const INCOMING: &str = "entity.Subject = replica.summary;\n";
 const KEY: &str = "6-4Nerf2lZ4cj-NefVMGD4u4VlrI8JNwgpHxyWVvlCo";
 
 /// Bodies as they travel; a test holds them against their schemas.
@@ -126,6 +128,23 @@ fn examples() -> Vec<(&'static str, Value)> {
             "Trigger",
             json!({"id": "01936f2a-8b00-7c44-b1d2-4e5f60718293", "entity_type": "Case", "filter": "Origin = 'Web'",
             "enabled": true, "notes": ""}),
+        ),
+        ("NewDraft", json!({"outgoing": OUTGOING, "incoming": INCOMING, "base": 3})),
+        (
+            "Rules",
+            json!({"draft": {"outgoing": OUTGOING, "incoming": "entity.Subject = );\n", "base": 3, "at": AT, "by": "ada"},
+            "published": {"outgoing": OUTGOING, "incoming": INCOMING, "version": 3, "at": AT, "by": "ada", "note": "Subject only"},
+            "problems": [{"field": "incoming",
+                "message": "SyntaxError: unexpected token in expression: ')' (line 1, column 18: `entity.Subject = );`). The rule does not parse: mend it at this place, or right before it.",
+                "line": 1, "column": 18, "text": "entity.Subject = );"}]}),
+        ),
+        ("Publication", json!({"note": "Priority too", "base": 3})),
+        ("RollBack", json!({"version": 2, "note": "Version 3 lost the status"})),
+        ("RuleVersion", json!({"version": 3, "at": AT, "by": "ada", "note": "Subject only"})),
+        (
+            "Comparison",
+            json!({"from": "3", "to": "draft", "outgoing": "",
+            "incoming": "--- incoming.js, version 3\n+++ incoming.js, draft\n@@ -1 +1 @@\n-entity.Subject = replica.summary;\n+entity.Subject = );\n"}),
         ),
         ("Counted", json!({"matching": 120, "already_synced": 3})),
         ("RecordName", json!({"entity_type": "Case", "key": "5005g00000ABCDEAA2"})),

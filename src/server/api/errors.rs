@@ -175,7 +175,7 @@ async fn many(node: &Node, caller: &Caller, body: Body, wish: Wish) -> Result<Ht
     for error in errors {
         match grant(node, &error, wish).await {
             Ok(()) => done += 1,
-            Err(problem) => failed.push(FieldError { field: error.id.to_string(), message: problem.detail }),
+            Err(problem) => failed.push(FieldError::new(error.id.to_string(), problem.detail)),
         }
     }
     audit(node, caller.audit(node.now(), wish.action(), "many", format!("{done} done, {} failed", failed.len()))).await?;
@@ -189,7 +189,7 @@ async fn chosen(node: &Node, caller: &Caller, asked: Many) -> Result<(Vec<ErrorR
             for id in ids {
                 match find(node, caller, id).await {
                     Ok(error) => errors.push(error),
-                    Err(problem) => failed.push(FieldError { field: id.to_string(), message: problem.detail }),
+                    Err(problem) => failed.push(FieldError::new(id.to_string(), problem.detail)),
                 }
             }
             Ok((errors, failed, false))

@@ -10,6 +10,7 @@ mod description;
 mod errors;
 mod invitations;
 mod node;
+mod rules;
 mod stream;
 mod tokens;
 mod trackers;
@@ -35,7 +36,7 @@ pub const BASE: &str = "/api/v1";
         connections::create, connections::list, connections::get, connections::patch, connections::delete,
         connections::activate, connections::deactivate, connections::confirm,
         invitations::invite, invitations::revoke, invitations::inspect, invitations::accept,
-        node::rules,
+        rules::get, rules::save, rules::publish, rules::rollback, rules::versions, rules::version, rules::compare,
         triggers::list, triggers::create, triggers::count, triggers::get, triggers::patch, triggers::delete,
         twins::sync_now, twins::link, twins::list, twins::get, twins::history, twins::stop,
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
@@ -100,9 +101,14 @@ fn joining(config: &mut web::ServiceConfig) {
 }
 
 fn syncing(config: &mut web::ServiceConfig) {
-    use web::{delete, get, patch, post, resource};
+    use web::{delete, get, patch, post, put, resource};
     config
-        .service(resource("/connections/{id}/rules").route(get().to(node::rules)))
+        .service(resource("/connections/{id}/rules").route(get().to(rules::get)).route(put().to(rules::save)))
+        .service(resource("/connections/{id}/rules/publish").route(post().to(rules::publish)))
+        .service(resource("/connections/{id}/rules/rollback").route(post().to(rules::rollback)))
+        .service(resource("/connections/{id}/rules/versions").route(get().to(rules::versions)))
+        .service(resource("/connections/{id}/rules/versions/{version}").route(get().to(rules::version)))
+        .service(resource("/connections/{id}/rules/compare").route(get().to(rules::compare)))
         .service(resource("/connections/{id}/triggers").route(get().to(triggers::list)).route(post().to(triggers::create)))
         // Before the pattern below, which would take `count` for an id.
         .service(resource("/connections/{id}/triggers/count").route(post().to(triggers::count)))

@@ -1,10 +1,9 @@
-//! The node as a whole: status, queue; and the rules of a connection.
+//! The node as a whole: status and queue.
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::common::visible;
 use crate::{
     clock::Time,
     domain::{
@@ -89,44 +88,6 @@ pub struct QueueBody {
     pub trackers: Vec<TrackerQueue>,
 }
 
-/// A pair of rules that nobody has written yet.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Draft {
-    /// Entity → replica.
-    pub outgoing: String,
-    /// Replica → entity.
-    pub incoming: String,
-    /// Version that the draft began from.
-    pub base: u32,
-}
-
-/// The pair that runs.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Published {
-    /// Entity → replica.
-    pub outgoing: String,
-    /// Replica → entity.
-    pub incoming: String,
-    /// 0 is the built-in pair.
-    pub version: u32,
-    /// When it was published; null for the built-in pair.
-    pub at: Option<Time>,
-    /// By whom; null for the built-in pair.
-    pub by: Option<String>,
-    /// Why; null for the built-in pair.
-    pub note: Option<String>,
-}
-
-/// The rules of a connection.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Rules)]
-pub struct RulesBody {
-    /// What is being written; null where nothing differs from what runs.
-    pub draft: Option<Draft>,
-    /// What runs.
-    pub published: Published,
-}
-
 /// How the node does.
 #[utoipa::path(get, path = "/status", tag = "node", responses((status = 200, body = StatusBody)))]
 pub async fn status(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -192,18 +153,4 @@ pub async fn queue(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse
         })
         .await?;
     Ok(HttpResponse::Ok().json(shown))
-}
-
-/// The rules of a connection.
-#[utoipa::path(get, path = "/connections/{id}/rules", tag = "rules", operation_id = "get", params(("id" = String, Path)),
-    responses((status = 200, body = RulesBody)))]
-pub async fn rules(node: web::Data<Node>, caller: Caller, id: web::Path<ConnectionId>) -> Result<HttpResponse, Problem> {
-    caller.require(Scope::Read)?;
-    let connection = visible(&node, &caller, *id).await?;
-    let kept = node.store.read("api.rules", move |tx| Box::pin(async move { tx.rules(connection.id).await })).await?;
-    let kind = node.trackers.get(&connection.tracker).map(|tracker| tracker.kind());
-    let pair = kept.or_else(|| node.rules.built_in(kind?)).ok_or_else(|| Problem::not_found("pair of rules for this tracker"))?;
-    let (at, by, note) = (None, None, None);
-    let published = Published { outgoing: pair.outgoing, incoming: pair.incoming, version: pair.version, at, by, note };
-    Ok(HttpResponse::Ok().json(RulesBody { draft: None, published }))
 }

@@ -55,6 +55,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, "This address does not take that method";
     State = "invalid_state", 409, "The present state does not allow this";
     NameTaken = "name_taken", 409, "The name is taken";
+    RuleChanged = "rule_changed", 409, "Somebody published other rules meanwhile";
+    BasicMode = "basic_mode", 409, "The rules of a connection in basic mode are read-only";
     IdempotencyInProgress = "idempotency_in_progress", 409, "The first request with this key is still at work";
     IdempotencySecret = "idempotency_secret", 409, "The answer held a secret and is not repeated";
     AlreadyAccepted = "already_accepted", 409, "The invitation was used by another node";
@@ -72,6 +74,7 @@ codes! {
     InvitationUnknown = "invitation_unknown", 422, "The inviting node does not know this invitation";
     CannotJoin = "cannot_join", 422, "This invitation cannot be accepted here";
     TrackerRefused = "tracker_refused", 422, "The tracker refused";
+    RuleInvalid = "rule_invalid", 422, "A rule does not parse";
     RateLimited = "rate_limited", 429, "Too many failed attempts";
     Internal = "internal", 500, "Something broke in this node";
     PeerUnreachable = "peer_unreachable", 502, "The other node does not answer";
@@ -94,6 +97,22 @@ pub struct FieldError {
     pub field: String,
     /// Why, and what would do.
     pub message: String,
+    /// In a script: the line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// In a script: the column in that line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// In a script: that line's own text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl FieldError {
+    /// A member that cannot be meant.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into(), line: None, column: None, text: None }
+    }
 }
 
 /// What a refused caller is told.
@@ -141,7 +160,7 @@ impl Problem {
 
     /// One member cannot be meant.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::fields(vec![FieldError { field: field.into(), message: message.into() }])
+        Self::fields(vec![FieldError::new(field, message)])
     }
 
     /// Some members cannot be meant.
@@ -152,7 +171,7 @@ impl Problem {
 
     /// Names the member that is meant.
     pub fn at(mut self, field: impl Into<String>) -> Self {
-        self.errors.push(FieldError { field: field.into(), message: self.detail.clone() });
+        self.errors.push(FieldError::new(field, self.detail.clone()));
         self
     }
 

@@ -4,6 +4,7 @@
 mod api;
 mod doors;
 mod listeners;
+mod rules;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -113,6 +114,19 @@ impl RuleEngine for NoRules {
     }
     async fn matches(&self, _: &str, _: &EntityView) -> Result<bool, RuleError> {
         Ok(true)
+    }
+    async fn check(&self, source: &str) -> Result<(), RuleError> {
+        match source {
+            _ if source.contains("broken") => Err(RuleError::Script {
+                message: "SyntaxError: broken".to_owned(),
+                line: Some(2),
+                column: Some(3),
+                line_text: Some("broken );".to_owned()),
+                advice: "Mend it.".to_owned(),
+            }),
+            _ if source.contains("engine") => Err(RuleError::Engine("no worker".to_owned())),
+            _ => Ok(()),
+        }
     }
     fn built_in(&self, _: &str) -> Option<RulePair> {
         Some(RulePair { outgoing: "replica.key = entity.key".into(), incoming: String::new(), version: 0 })

@@ -1,4 +1,4 @@
-//! Connections, where their links stand, what waits on them, and their rules.
+//! Connections, where their links stand, and what waits on them.
 
 use sqlx::{query, sqlite::SqliteRow};
 
@@ -7,7 +7,7 @@ use super::{
     tx::{Got, SqliteTx},
 };
 use crate::{
-    domain::{connection::Connection, ids::ConnectionId, rule::RulePair},
+    domain::{connection::Connection, ids::ConnectionId},
     store::{
         Notice, StoreError, Topic, Tx,
         rows::{LinkState, Standing, Waiting},
@@ -50,7 +50,8 @@ async fn write(tx: &mut SqliteTx<'_>, connection: &Connection, sql: &'static str
 /// Everything that belongs to a connection, but its history.
 const BELONGINGS: &[&str] = &[
     "DELETE FROM links WHERE connection_id = $1",
-    "DELETE FROM rules WHERE connection_id = $1",
+    "DELETE FROM rule_versions WHERE connection_id = $1",
+    "DELETE FROM rule_drafts WHERE connection_id = $1",
     "DELETE FROM invitations WHERE connection_id = $1",
     "DELETE FROM triggers WHERE connection_id = $1",
     "DELETE FROM changes WHERE connection_id = $1",
@@ -174,11 +175,5 @@ pub(super) async fn standing(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Opt
         let link = if col(row, 13)? { read_link(row)? } else { LinkState::default() };
         Ok(Standing { connection: json(row, 18)?, link, waiting: read_waiting(row, 14)? })
     };
-    tx.one(query(sql).bind(id.to_string()), read).await
-}
-
-pub(super) async fn rules(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Option<RulePair>> {
-    let sql = "SELECT outgoing, incoming, version FROM rules WHERE connection_id = $1";
-    let read = |row: &SqliteRow| Ok(RulePair { outgoing: col(row, 0)?, incoming: col(row, 1)?, version: col(row, 2)? });
     tx.one(query(sql).bind(id.to_string()), read).await
 }

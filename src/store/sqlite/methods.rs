@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    admin, changes, connections, errors, history, inbox, joining, outbox, settings, twins,
+    admin, changes, connections, errors, history, inbox, joining, outbox, rules, settings, twins,
     tx::{Got, SqliteTx},
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         token::Token,
         trigger::Trigger,
         twin::Twin,
+        version::{Imprint, RuleDraft, RuleVersion},
     },
     secret::Secret,
     store::{LeaseKey, Notice, Topic, Tx, rows::*},
@@ -80,7 +81,28 @@ impl Tx for SqliteTx<'_> {
         connections::standing(self, id).await
     }
     async fn rules(&mut self, id: ConnectionId) -> Got<Option<RulePair>> {
-        connections::rules(self, id).await
+        rules::rules(self, id).await
+    }
+    async fn newest_rule_version(&mut self, id: ConnectionId) -> Got<Option<RuleVersion>> {
+        rules::newest_rule_version(self, id).await
+    }
+    async fn rule_version(&mut self, id: ConnectionId, version: u32) -> Got<Option<RuleVersion>> {
+        rules::rule_version(self, id, version).await
+    }
+    async fn rule_versions(&mut self, id: ConnectionId) -> Got<Vec<Imprint>> {
+        rules::rule_versions(self, id).await
+    }
+    async fn insert_rule_version(&mut self, id: ConnectionId, version: &RuleVersion) -> Got<()> {
+        rules::insert_rule_version(self, id, version).await
+    }
+    async fn rule_draft(&mut self, id: ConnectionId) -> Got<Option<RuleDraft>> {
+        rules::rule_draft(self, id).await
+    }
+    async fn put_rule_draft(&mut self, id: ConnectionId, draft: &RuleDraft) -> Got<()> {
+        rules::put_rule_draft(self, id, draft).await
+    }
+    async fn delete_rule_draft(&mut self, id: ConnectionId) -> Got<()> {
+        rules::delete_rule_draft(self, id).await
     }
     async fn invitation(&mut self, id: InvitationId) -> Got<Option<Invitation>> {
         joining::invitation(self, id).await

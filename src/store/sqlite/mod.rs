@@ -23,6 +23,7 @@ mod inbox;
 mod joining;
 mod methods;
 mod outbox;
+mod rules;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -50,8 +51,14 @@ use super::{Backend, Job, StoreError, Wakes};
 use crate::{clock::Clock, domain::change::NewChange, secret::Sealer};
 use writer::Command;
 
-/// Number, name and text of each migration, in order.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../../../migrations/sqlite/0001_first.sql"))];
+/// Number, name and text of a migration.
+type SqlMigration = (i64, &'static str, &'static str);
+
+/// All, in order.
+const MIGRATIONS: &[SqlMigration] = &[
+    (1, "first", include_str!("../../../migrations/sqlite/0001_first.sql")),
+    (2, "rule versions", include_str!("../../../migrations/sqlite/0002_rule_versions.sql")),
+];
 
 /// Commands that may wait before callers are held back.
 const QUEUE: usize = 1024;
@@ -92,7 +99,7 @@ impl Sqlite {
         make(&file)?;
         let options = options(&file);
         let mut writer = sqlx::SqliteConnection::connect_with(&options).await?;
-        migrate(&mut writer).await?;
+        migrate(&mut writer, MIGRATIONS).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
@@ -207,8 +214,8 @@ fn options(file: &Path) -> SqliteConnectOptions {
         .command_buffer_size(64)
 }
 
-async fn migrate(conn: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
-    let list = MIGRATIONS
+async fn migrate(conn: &mut sqlx::SqliteConnection, migrations: &[SqlMigration]) -> Result<(), StoreError> {
+    let list = migrations
         .iter()
         .map(|&(number, name, sql)| Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false))
         .collect();

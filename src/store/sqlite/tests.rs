@@ -118,6 +118,27 @@ async fn a_newer_database_is_refused() {
 }
 
 #[tokio::test]
+async fn rules_from_before_there_were_versions_become_the_newest() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut old = sqlx::SqliteConnection::connect_with(&options(&dir.path().join("test.db"))).await.expect("opens");
+    migrate(&mut old, &MIGRATIONS[..1]).await.expect("as it was");
+    let sql = "INSERT INTO rules (connection_id, outgoing, incoming, version) VALUES ('a', 'out', 'in', 3), ('b', 'o', 'i', 0)";
+    sqlx::query(sql).execute(&mut old).await.expect("kept");
+    old.close().await.expect("closes");
+    let store = store(&dir).await;
+    let rows = sqlx::query("SELECT connection_id, version, outgoing, incoming, at > 1600000000000 FROM rule_versions ORDER BY 1")
+        .fetch_all(&store.readers)
+        .await
+        .expect("there");
+    let kept: Vec<(String, i64, String, String, bool)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect();
+    let row = |id: &str, version, outgoing: &str, incoming: &str| {
+        (id.to_owned(), version, outgoing.to_owned(), incoming.to_owned(), true)
+    };
+    assert_eq!(kept, [row("a", 3, "out", "in"), row("b", 1, "o", "i")], "0 is the built-in pair's");
+}
+
+#[tokio::test]
 async fn hot_statements_search_an_index() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = store(&dir).await;
@@ -141,6 +162,7 @@ async fn hot_statements_search_an_index() {
         "SELECT id, connection_id, twin_id FROM inbox WHERE tracker = $1 AND rests_until = 0
             AND connection_id IN (SELECT id FROM connections WHERE tracker = $1) ORDER BY id LIMIT $3",
         "SELECT COUNT(*), SUM(bytes) FROM inbox WHERE connection_id = $1",
+        "SELECT outgoing FROM rule_versions WHERE connection_id = $1 ORDER BY version DESC LIMIT 1",
         "SELECT body FROM history WHERE twin_id = $1 AND (at, id) < ($2, $3) ORDER BY at DESC, id DESC LIMIT $4",
         "SELECT memory FROM twins WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT 9",
         "SELECT MIN(next_attempt_at) FROM errors WHERE scope = 'twin' AND next_attempt_at IS NOT NULL",
@@ -151,7 +173,7 @@ async fn hot_statements_search_an_index() {
         let plan: Vec<String> = rows.iter().map(|row| row.get::<String, _>(3)).collect();
         let plan = plan.join("; ");
         let bare = |table: &str| plan.split("; ").any(|step| step == format!("SCAN {table}"));
-        let tables = ["changes", "twins", "outbox", "inbox", "history", "errors"];
+        let tables = ["changes", "twins", "outbox", "inbox", "history", "errors", "rule_versions"];
         assert!(!tables.into_iter().any(bare), "{sql}\n{plan}");
         assert!(!plan.contains("B-TREE FOR ORDER BY") || sql.contains("json_each"), "{sql}\n{plan}");
         println!("{plan}");

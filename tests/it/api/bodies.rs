@@ -8,7 +8,7 @@ use wicketgate::sandbox::tracker::{TrackerFault, TrackerFaultKind};
 use crate::support::{Answer, TestNode, World, described::Described, until_said};
 
 /// The design's members; behind the bar what the answer may add.
-const BODIES: [(&str, &str, &str); 10] = [
+const BODIES: [(&str, &str, &str); 12] = [
     (
         "connection",
         "id name status kind mode tracker local_short_name remote_short_name description created_at activated_at prefer links \
@@ -35,6 +35,8 @@ const BODIES: [(&str, &str, &str); 10] = [
         "outbound_message_url webhook_url paused last_notice_at",
     ),
     ("check", "ok steps", ""),
+    ("draft", "outgoing incoming base", "at by"),
+    ("published", "outgoing incoming version at by note", ""),
     ("token", "id name scopes connections expires_at", ""),
 ];
 
@@ -87,6 +89,7 @@ async fn every_answer_is_as_the_design_and_the_document_have_it() {
     let private = Judge { node: &world.private, described: &described, seen: &seen };
     let id = world.connection.as_str();
     connections(&public, &private, id).await;
+    rules(&private, id).await;
     triggers(&public, id).await;
     twins(&world, &public, &private).await;
     errors(&world, &public, &private).await;
@@ -156,8 +159,36 @@ async fn connections(public: &Judge<'_>, private: &Judge<'_>, id: &str) {
     let url = public.node.url.as_str();
     let node = private.call("POST", "/destinations/check", &[], Some(json!({"url": url})), 200).await;
     assert_eq!((&node["is_node"], &node["version"]), (&json!(true), &json!(env!("CARGO_PKG_VERSION"))), "{node}");
-    let rules = public.get("/connections/{id}/rules", &[("id", id)]).await;
-    assert!(rules["published"]["outgoing"].as_str().is_some_and(|text| text.contains("replica")), "{rules}");
+}
+
+async fn rules(private: &Judge<'_>, id: &str) {
+    let at = [("id", id)];
+    let base = private.call("POST", "/connections/{id}/rules/publish", &at, None, 409).await;
+    assert_eq!(base["code"], "basic_mode", "{base}");
+    private.call("PATCH", "/connections/{id}", &at, Some(json!({"mode": "script"})), 200).await;
+    let shown = private.get("/connections/{id}/rules", &at).await;
+    looks_like("published", &shown["published"]);
+    let outgoing = shown["published"]["outgoing"].as_str().expect("a rule");
+    assert!(outgoing.contains("replica"), "{shown}");
+    let draft = json!({"outgoing": format!("// ours\n{outgoing}"), "incoming": "entity.summary = );", "base": 0});
+    let saved = private.call("PUT", "/connections/{id}/rules", &at, Some(draft), 200).await;
+    looks_like("draft", &saved["draft"]);
+    assert_eq!((&saved["problems"][0]["field"], &saved["problems"][0]["line"]), (&json!("incoming"), &json!(1)), "{saved}");
+    let refused = private.call("POST", "/connections/{id}/rules/publish", &at, None, 422).await;
+    assert_eq!((&refused["code"], &refused["errors"]), (&json!("rule_invalid"), &saved["problems"]));
+    let compared = private.get("/connections/{id}/rules/compare", &at).await;
+    assert!(compared["outgoing"].as_str().is_some_and(|diff| diff.contains("+// ours")), "{compared}");
+    let given = json!({"outgoing": format!("// ours\n{outgoing}"), "base": 0, "note": "a comment"});
+    let made = private.call("POST", "/connections/{id}/rules/publish", &at, Some(given.clone()), 201).await;
+    looks_like("published", &made);
+    private.call("POST", "/connections/{id}/rules/publish", &at, Some(given), 409).await;
+    let both = [("id", id), ("version", "1")];
+    assert_eq!(private.get("/connections/{id}/rules/versions/{version}", &both).await, made);
+    private.call("POST", "/connections/{id}/rules/rollback", &at, Some(json!({"version": 0})), 201).await;
+    private.call("POST", "/connections/{id}/rules/rollback", &at, Some(json!({"version": 0})), 200).await;
+    let listed = private.get("/connections/{id}/rules/versions", &at).await;
+    let versions: Vec<&Value> = listed["items"].as_array().expect("a list").iter().map(|line| &line["version"]).collect();
+    assert_eq!(versions, [2, 1, 0]);
 }
 
 async fn triggers(public: &Judge<'_>, id: &str) {

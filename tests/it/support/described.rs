@@ -36,7 +36,9 @@ impl Described {
 
     /// What is wrong with a value of a named schema.
     pub fn differs_from(&self, name: &str, value: &Value) -> Vec<String> {
-        self.differs(&self.0["components"]["schemas"][name], value)
+        let schema = &self.0["components"]["schemas"][name];
+        assert!(schema.is_object(), "{name} is not described");
+        self.differs(schema, value)
     }
 
     fn differs(&self, schema: &Value, value: &Value) -> Vec<String> {

@@ -309,12 +309,9 @@ pub async fn until_said<F: Future<Output = bool>>(what: &str, mut said: impl FnM
     }
 }
 
-/// Writes a pair of rules into a node's database, as publishing them will: only `mode = "script"` reads it.
+/// Publishes a pair of rules on a connection in script mode.
 pub async fn put_rules(node: &TestNode, connection: &str, outgoing: &str, incoming: &str) {
-    use sqlx::ConnectOptions as _;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(node.dir.join("wicketgate.db")).busy_timeout(PATIENCE);
-    let mut line = options.connect().await.expect("the database");
-    let sql = "INSERT INTO rules (connection_id, outgoing, incoming, version) VALUES ($1, $2, $3, 1)
-        ON CONFLICT (connection_id) DO UPDATE SET outgoing = excluded.outgoing, incoming = excluded.incoming";
-    sqlx::query(sql).bind(connection).bind(outgoing).bind(incoming).execute(&mut line).await.expect("written");
+    let path = format!("/connections/{connection}/rules");
+    let base = node.get(&path).await["published"]["version"].clone();
+    node.post(&format!("{path}/publish"), json!({"outgoing": outgoing, "incoming": incoming, "base": base})).await;
 }

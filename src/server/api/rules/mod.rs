@@ -1,0 +1,282 @@
+//! The rules of a connection: a draft that people write, and versions of which the newest runs.
+//!
+//! ```text
+//!   PUT ──▶ draft ──publish──▶ version N+1 ◀──rollback── version M's text
+//!             │ does not parse: kept, `problems` tell      │ does not parse: 422, version N goes on running
+//! ```
+//!
+//! Whoever writes says on which version it is based (`base`). Where another one runs meanwhile, the answer is 409
+//! `rule_changed`, at saving and at publishing: nobody's work is lost by somebody who did not see it.
+//!
+//! Traps. Rules are checked by the engine, which must not be awaited inside a transaction: so `base` is looked at in the
+//! transaction that writes (`publishing`), not before. A draft that was not what is published stays: it is somebody's
+//! work, and its old base says that it has to be merged. A connection in basic mode runs the built-in pair, whatever
+//! is kept for it.
+
+mod bodies;
+mod checking;
+mod comparing;
+mod publishing;
+
+use actix_web::{HttpResponse, web};
+
+use self::{
+    bodies::{
+        CompareQuery, Comparison, Draft, NewDraft, Publication, Published, RollBack, RulesBody, VersionLine, VersionsQuery,
+    },
+    comparing::Side,
+    publishing::{New, Outcome},
+};
+use super::{bodies::List, common::visible};
+use crate::{
+    domain::{
+        connection::{Connection, Mode},
+        ids::ConnectionId,
+        rule::RulePair,
+        token::Scope,
+        version::{Imprint, RuleDraft},
+    },
+    server::kit::{Body, Caller, Code, Node, Problem, query},
+    store::{StoreError, Tx},
+};
+
+/// The pair that comes with the program for the connection's tracker; `None` where the configuration lost that tracker.
+fn built_in(node: &Node, connection: &Connection) -> Option<RulePair> {
+    node.rules.built_in(node.trackers.get(&connection.tracker)?.kind())
+}
+
+fn no_pair() -> Problem {
+    Problem::not_found("pair of rules for this tracker")
+}
+
+/// The pair that runs on a connection.
+async fn running(tx: &mut dyn Tx, connection: &Connection, built_in: Option<RulePair>) -> Result<Option<Published>, StoreError> {
+    if connection.mode == Mode::Script
+        && let Some(newest) = tx.newest_rule_version(connection.id).await?
+    {
+        return Ok(Some(newest.into()));
+    }
+    Ok(built_in.map(Published::built_in))
+}
+
+/// What runs and what is being written, as one moment has it.
+async fn both(node: &Node, connection: &Connection) -> Result<(Published, Option<RuleDraft>), Problem> {
+    let (connection, pair) = (connection.clone(), built_in(node, connection));
+    let found = node.store.read("api.rules", move |tx| {
+        Box::pin(async move {
+            let running = running(tx, &connection, pair).await?;
+            let draft = if connection.mode == Mode::Script { tx.rule_draft(connection.id).await? } else { None };
+            Ok(running.map(|running| (running, draft)))
+        })
+    });
+    found.await?.ok_or_else(no_pair)
+}
+
+/// A version by its number; 0 is the built-in pair.
+async fn version_of(node: &Node, connection: &Connection, version: u32) -> Result<Option<Published>, Problem> {
+    if version == 0 {
+        return Ok(built_in(node, connection).map(Published::built_in));
+    }
+    if connection.mode == Mode::Basic {
+        return Ok(None);
+    }
+    let id = connection.id;
+    let found = node.store.read("api.rules.version", move |tx| Box::pin(async move { tx.rule_version(id, version).await }));
+    Ok(found.await?.map(Published::from))
+}
+
+/// 409 where the rules are not people's to write.
+fn require_script(connection: &Connection) -> Result<(), Problem> {
+    match connection.mode {
+        Mode::Script => Ok(()),
+        Mode::Basic => Err(Problem::new(
+            Code::BasicMode,
+            "The connection is in basic mode: its rules are the built-in pair, read-only. `PATCH /connections/{id}` with `{\"mode\": \"script\"}` makes them yours to write, from the same pair; there is no way back.",
+        )),
+    }
+}
+
+async fn body(node: &Node, published: Published, draft: Option<RuleDraft>) -> RulesBody {
+    let problems = match &draft {
+        Some(draft) => checking::problems(&*node.rules, &draft.outgoing, &draft.incoming).await,
+        None => Vec::new(),
+    };
+    RulesBody { draft: draft.map(Draft::from), published, problems }
+}
+
+/// The rules of a connection: what runs and what is being written.
+#[utoipa::path(get, path = "/connections/{id}/rules", tag = "rules", params(("id" = String, Path)),
+    responses((status = 200, body = RulesBody)))]
+pub async fn get(node: web::Data<Node>, caller: Caller, id: web::Path<ConnectionId>) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Read)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let (published, draft) = both(&node, &connection).await?;
+    Ok(HttpResponse::Ok().json(body(&node, published, draft).await))
+}
+
+/// Saves the draft; one that does not parse is kept, and `problems` say where it does not. What runs stays.
+#[utoipa::path(put, path = "/connections/{id}/rules", tag = "rules", params(("id" = String, Path)), request_body = NewDraft,
+    responses((status = 200, body = RulesBody)))]
+pub async fn save(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    given: Body,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Configure)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let given: NewDraft = given.json()?;
+    require_script(&connection)?;
+    given.check()?;
+    let (published, draft) = publishing::save(&node, &caller, &connection, given).await?;
+    Ok(HttpResponse::Ok().json(body(&node, published, draft).await))
+}
+
+/// Publishes the draft, or the texts given: a new version, which runs from the next change on.
+///
+/// 200 where the texts run already: nothing is added.
+#[utoipa::path(post, path = "/connections/{id}/rules/publish", tag = "rules", params(("id" = String, Path)),
+    request_body = Publication, responses((status = 201, body = Published), (status = 200, body = Published)))]
+pub async fn publish(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    given: Body,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Configure)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let given: Publication = given.json_or_empty()?;
+    require_script(&connection)?;
+    given.check()?;
+    let (running, draft) = both(&node, &connection).await?;
+    let (outgoing, incoming, bases) = match (given.outgoing, given.incoming, draft) {
+        (None, None, None) => {
+            return Err(Problem::new(
+                Code::State,
+                "There is no draft, so there is nothing to publish. Save one first, or send texts.",
+            ));
+        }
+        (None, None, Some(draft)) => (draft.outgoing, draft.incoming, given.base.into_iter().chain([draft.base]).collect()),
+        (outgoing, incoming, _) => {
+            (outgoing.unwrap_or(running.outgoing), incoming.unwrap_or(running.incoming), given.base.into_iter().collect())
+        }
+    };
+    let new = New { outgoing, incoming, note: given.note, bases, action: "rules.publish" };
+    publishing::publish(&node, &caller, &connection, new).await.map(answer)
+}
+
+/// Publishes an older version's texts again, as a new version.
+#[utoipa::path(post, path = "/connections/{id}/rules/rollback", tag = "rules", params(("id" = String, Path)),
+    request_body = RollBack, responses((status = 201, body = Published), (status = 200, body = Published)))]
+pub async fn rollback(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    given: Body,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Configure)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let given: RollBack = given.json()?;
+    require_script(&connection)?;
+    given.check()?;
+    let Some(Published { outgoing, incoming, version, .. }) = version_of(&node, &connection, given.version).await? else {
+        return Err(no_version("version", given.version));
+    };
+    let note = match given.note.trim() {
+        "" => format!("Back to version {version}"),
+        _ => given.note,
+    };
+    let new = New { outgoing, incoming, note, bases: Vec::new(), action: "rules.rollback" };
+    publishing::publish(&node, &caller, &connection, new).await.map(answer)
+}
+
+fn answer(outcome: Outcome) -> HttpResponse {
+    match outcome {
+        Outcome::Made(version) => HttpResponse::Created().json(version),
+        Outcome::Ran(version) => HttpResponse::Ok().json(version),
+    }
+}
+
+fn no_version(field: &'static str, version: u32) -> Problem {
+    Problem::field(field, format!("there is no version {version}; `GET /connections/{{id}}/rules/versions` lists them"))
+}
+
+/// Lists versions, newest first, without their texts; the last is the built-in pair, 0.
+#[utoipa::path(get, path = "/connections/{id}/rules/versions", tag = "rules", params(("id" = String, Path), VersionsQuery),
+    responses((status = 200, body = List<VersionLine>)))]
+pub async fn versions(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    asked: web::Query<VersionsQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Read)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let page = query::page(asked.limit.as_deref(), asked.cursor.as_deref())?;
+    let kept: Vec<Imprint> = match connection.mode {
+        Mode::Basic => Vec::new(),
+        Mode::Script => {
+            let found =
+                node.store.read("api.rules.versions", move |tx| Box::pin(async move { tx.rule_versions(connection.id).await }));
+            found.await?
+        }
+    };
+    let first = VersionLine { version: 0, at: None, by: None, note: None };
+    let all = kept.into_iter().map(VersionLine::from).chain([first]).collect();
+    let part = query::cut(all, &page, |line| format!("{:010}", u32::MAX - line.version))?;
+    Ok(HttpResponse::Ok().json(List { items: part.items, next: part.next }))
+}
+
+/// Shows one version with its texts.
+#[utoipa::path(get, path = "/connections/{id}/rules/versions/{version}", tag = "rules",
+    params(("id" = String, Path), ("version" = u32, Path)), responses((status = 200, body = Published)))]
+pub async fn version(
+    node: web::Data<Node>,
+    caller: Caller,
+    path: web::Path<(ConnectionId, u32)>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Read)?;
+    let (id, version) = *path;
+    let connection = visible(&node, &caller, id).await?;
+    let found = version_of(&node, &connection, version).await?;
+    Ok(HttpResponse::Ok().json(found.ok_or_else(|| Problem::not_found("version of these rules"))?))
+}
+
+/// Shows what differs between two versions, or a version and the draft.
+#[utoipa::path(get, path = "/connections/{id}/rules/compare", tag = "rules", params(("id" = String, Path), CompareQuery),
+    responses((status = 200, body = Comparison)))]
+pub async fn compare(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    asked: web::Query<CompareQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Read)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let (published, draft) = both(&node, &connection).await?;
+    let from = side(&node, &connection, ("from", asked.from.as_deref().unwrap_or("published")), &published, &draft).await?;
+    let to = side(&node, &connection, ("to", asked.to.as_deref().unwrap_or("draft")), &published, &draft).await?;
+    let told = web::block(move || comparing::compare(from, to)).await;
+    Ok(HttpResponse::Ok().json(told.map_err(|_| Problem::new(Code::Stopping, "The node is stopping; try again in a moment."))?))
+}
+
+/// One side of a comparison; without a draft, `draft` is what runs.
+async fn side(
+    node: &Node,
+    connection: &Connection,
+    (field, word): (&'static str, &str),
+    published: &Published,
+    draft: &Option<RuleDraft>,
+) -> Result<Side, Problem> {
+    match (word, draft) {
+        ("draft", Some(draft)) => {
+            Ok(Side { name: "draft".to_owned(), outgoing: draft.outgoing.clone(), incoming: draft.incoming.clone() })
+        }
+        ("draft" | "published", _) => Ok(published.clone().into()),
+        (number, _) => {
+            let wanted = query::part::<u32>(field, Some(number), "the number of a version, `published` or `draft`")?;
+            let wanted = wanted.unwrap_or_default();
+            version_of(node, connection, wanted).await?.map(Side::from).ok_or_else(|| no_version(field, wanted))
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Rules that people write, at work between two nodes.
+
+mod versions;
