@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::{
     Link,
     auth::{Claimed, Expected, check_clock, check_request, sign_answer},
-    exchange::{Heard, Hearing, Limit, Spoken, has_events, is_news, room, speak, speak_idle},
-    gather::Gather,
+    exchange::{Heard, Hearing, Spoken, has_events, is_news, room, speak},
+    gather::{Gather, Limit, drafts},
     keys::{PublicKey, peek},
     mailbox::Entry,
     parting::mark,
@@ -21,9 +21,12 @@ use super::{
 };
 use crate::{
     clock::Time,
-    domain::{connection::Connection, ids::ConnectionId},
+    domain::{
+        connection::Connection,
+        ids::{ConnectionId, Side},
+    },
     store::{
-        StoreError, Topic,
+        StoreError, Topic, Tx,
         rows::{LinkState, Standing},
     },
 };
@@ -288,6 +291,9 @@ impl Link {
             if told.no_room {
                 nap = nap.min(ROOM_AGAIN);
             }
+            if !something && connection.flows() && connection.side == Side::Inviting && now >= told.quiet_until {
+                self.parts.store.wakes().expect(id, Limit::of(max_events).taker());
+            }
             let stop = tokio::select! {
                 () = &mut woken, if !something => false,
                 () = clock.sleep(nap) => false,
@@ -303,7 +309,7 @@ impl Link {
     }
 
     pub(super) async fn look(&self, id: ConnectionId) -> Result<Option<Standing>, StoreError> {
-        self.parts.store.read("link.look", move |tx| Box::pin(async move { tx.standing(id).await })).await
+        self.parts.store.read_one("link.look", move |tx| Box::pin(async move { tx.standing(id).await })).await
     }
 
     /// Gathers the words of one side, who looked at `seen`: `None` where the connection is gone.
@@ -313,27 +319,26 @@ impl Link {
         from: u64,
         limit: Limit,
     ) -> Result<Option<(Connection, Spoken)>, StoreError> {
-        if limit.events > 0 && has_events(&seen, from) {
-            let id = seen.connection.id;
-            return self
-                .parts
-                .store
-                .write("link.speak", move |tx| {
-                    Box::pin(async move {
-                        // What was seen may be over by now.
-                        let Some(standing) = tx.standing(id).await? else { return Ok(None) };
-                        let spoken = speak(tx, &standing, from, limit).await?;
-                        Ok(Some((standing.connection, spoken)))
-                    })
-                })
-                .await;
+        let id = seen.connection.id;
+        // What was seen may be over by now, so what hands events over looks again where nothing can come between.
+        if limit.events == 0 || !has_events(&seen, from) {
+            return self.idle_words(seen, from).await.map(Some);
         }
+        if drafts(&seen.link, &seen.waiting) > 0 {
+            return self.parts.store.write("link.speak", move |tx| Box::pin(said(tx, id, from, limit))).await;
+        }
+        let limit = Limit { numbers: false, ..limit };
+        self.parts.store.read("link.speak_again", move |tx| Box::pin(said(tx, id, from, limit))).await
+    }
+
+    async fn idle_words(&self, seen: Standing, from: u64) -> Result<(Connection, Spoken), StoreError> {
+        let nothing = Limit { events: 0, bytes: 0, numbers: false };
         self.parts
             .store
             .read("link.speak_idle", move |tx| {
                 Box::pin(async move {
-                    let spoken = speak_idle(tx, &seen, from).await?;
-                    Ok(Some((seen.connection, spoken)))
+                    let spoken = speak(tx, &seen, from, nothing).await?;
+                    Ok((seen.connection, spoken))
                 })
             })
             .await
@@ -381,4 +386,10 @@ pub(super) fn two_copies(who: &str) -> Trouble {
 pub(super) fn busy(error: StoreError) -> Refusal {
     tracing::warn!(%error, "the link cannot use the store");
     Refusal::TryLater(5)
+}
+
+async fn said(tx: &mut dyn Tx, id: ConnectionId, from: u64, limit: Limit) -> Result<Option<(Connection, Spoken)>, StoreError> {
+    let Some(standing) = tx.standing(id).await? else { return Ok(None) };
+    let spoken = speak(tx, &standing, from, limit).await?;
+    Ok(Some((standing.connection, spoken)))
 }

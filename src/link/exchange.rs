@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    gather::drafts,
-    protocol::{INBOX_BYTES, INBOX_EVENTS, MAX_BATCH, MAX_EVENTS, SEEN_EVERY, on_wire},
+    gather::{Limit, drafts},
+    protocol::{INBOX_BYTES, INBOX_EVENTS, MAX_EVENTS, SEEN_EVERY, on_wire},
     set_back::{Ack, Batch, Head, judge_ack, judge_batch},
     trouble,
 };
@@ -110,14 +110,15 @@ pub fn is_news(connection: &Connection, state: &LinkState, heard: &Heard, now: T
 
 /// Takes in what the peer said. One write transaction.
 pub async fn hear(tx: &mut dyn Tx, id: ConnectionId, heard: &Heard, now: Time) -> Result<Hearing, StoreError> {
-    let Some(Standing { connection, link: mut state, waiting }) = tx.standing(id).await? else { return Ok(Hearing::Gone) };
+    let Some(Standing { connection, link: mut state, mut waiting }) = tx.standing(id).await? else { return Ok(Hearing::Gone) };
     let connection = remember_peer(tx, connection, heard, now).await?;
     if on_wire(heard.epoch) < on_wire(state.epoch) {
         return Ok(Hearing::Lower(on_wire(state.epoch)));
     }
     if on_wire(heard.epoch) > on_wire(state.epoch) {
         begin_epoch(tx, id, heard.epoch, heard.you_were_set_back, now).await?;
-        state = tx.link_state(id).await?;
+        let Some(standing) = tx.standing(id).await? else { return Ok(Hearing::Gone) };
+        (state, waiting) = (standing.link, standing.waiting);
     }
     let verdict = judge(tx, id, &state, heard).await?;
     if let Some(set_back_here) = verdict.err() {
@@ -142,7 +143,12 @@ pub async fn hear(tx: &mut dyn Tx, id: ConnectionId, heard: &Heard, now: Time) -
 
 /// `Err(true)`: we were set back; `Err(false)`: the peer was.
 async fn judge(tx: &mut dyn Tx, id: ConnectionId, state: &LinkState, heard: &Heard) -> Result<Result<(), bool>, StoreError> {
-    let kept = if heard.ack > 0 && heard.ack <= state.out_n { tx.numbered_id(id, heard.ack).await? } else { None };
+    let kept = match heard.ack {
+        0 => None,
+        n if n == state.out_n => state.out_id,
+        n if n < state.out_n => tx.numbered_id(id, n).await?,
+        _ => None,
+    };
     let next = heard.ack < state.out_n && tx.numbered_id(id, heard.ack + 1).await?.is_some();
     match judge_ack(state, heard.ack, heard.ack_id, kept, next) {
         Ack::NeverSent => return Ok(Err(true)),
@@ -299,23 +305,7 @@ pub async fn begin_epoch(
     Ok(())
 }
 
-/// What a side may hand over in one exchange.
-#[derive(Debug, Clone, Copy)]
-pub struct Limit {
-    /// Events.
-    pub events: u32,
-    /// Bytes.
-    pub bytes: usize,
-}
-
-impl Limit {
-    /// As many as the peer takes, in a batch of the usual size.
-    pub fn of(max_events: u32) -> Self {
-        Self { events: max_events.min(MAX_EVENTS), bytes: MAX_BATCH }
-    }
-}
-
-/// Gathers what we say from event `from` on. Numbers drafts: a write transaction, unless `standing` shows none.
+/// Gathers what we say from event `from` on. Reads only, unless it numbers drafts.
 pub async fn speak(tx: &mut dyn Tx, standing: &Standing, from: u64, limit: Limit) -> Result<Spoken, StoreError> {
     let Standing { connection, link: before, .. } = standing;
     let id = connection.id;
@@ -327,7 +317,7 @@ pub async fn speak(tx: &mut dyn Tx, standing: &Standing, from: u64, limit: Limit
         let size = events.iter().map(|event| event.json.len() + 1).sum::<usize>();
         let left = limit.events.saturating_sub(u32::try_from(events.len()).unwrap_or(u32::MAX));
         let reached = events.last().map_or(from.saturating_sub(1), |last| last.n);
-        if left > 0 && size < limit.bytes && reached >= link.out_n {
+        if limit.numbers && left > 0 && size < limit.bytes && reached >= link.out_n {
             // Times travel on the inviting side's clock, which compares them.
             let offset = link.offset_at(connection.side);
             let numbered = tx.number_drafts(id, left, limit.bytes - size, offset).await?;
@@ -338,11 +328,6 @@ pub async fn speak(tx: &mut dyn Tx, standing: &Standing, from: u64, limit: Limit
         }
     }
     spoken(tx, standing, link, from, events, limit.bytes).await
-}
-
-/// The same without handing anything over: reads only.
-pub async fn speak_idle(tx: &mut dyn Tx, standing: &Standing, from: u64) -> Result<Spoken, StoreError> {
-    spoken(tx, standing, standing.link.clone(), from, Vec::new(), 0).await
 }
 
 /// `state`: where the link stands now that `events` have their numbers; `standing` is from before.

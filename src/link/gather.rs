@@ -5,9 +5,13 @@
 
 use std::time::Duration;
 
+use super::protocol::{MAX_BATCH, MAX_EVENTS};
 use crate::{
     clock::Time,
-    store::rows::{LinkState, Standing, Waiting},
+    store::{
+        Taker,
+        rows::{LinkState, Standing, Waiting},
+    },
 };
 
 /// What each event of a batch but the first adds to the pause after it, and the longest pause.
@@ -23,6 +27,29 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn pause_after(events: usize) -> Duration {
     let more = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
     PAUSE.0.saturating_mul(more).min(PAUSE.1)
+}
+
+/// What a side may hand over in one exchange.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// Events.
+    pub events: u32,
+    /// Bytes.
+    pub bytes: usize,
+    /// Drafts get their numbers: a write transaction.
+    pub numbers: bool,
+}
+
+impl Limit {
+    /// As many as the peer takes, in a batch of the usual size.
+    pub fn of(max_events: u32) -> Self {
+        Self { events: max_events.min(MAX_EVENTS), bytes: MAX_BATCH, numbers: true }
+    }
+
+    /// The same for the store.
+    pub fn taker(self) -> Taker {
+        Taker { events: self.events, bytes: self.bytes }
+    }
 }
 
 /// Events that have no number yet.

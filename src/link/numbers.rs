@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::exchange::{Heard, Hearing, Limit, hear, speak};
+use super::{
+    exchange::{Heard, Hearing, hear, speak},
+    gather::Limit,
+};
 use crate::{
     clock::{ManualClock, Time},
     domain::{
@@ -120,7 +123,7 @@ impl End {
             Box::pin(async move {
                 let from = tx.link_state(ID).await?.acked + 1;
                 let standing = tx.standing(connection.id).await?.expect("it is there");
-                speak(tx, &standing, from, Limit { events: most, bytes: 1_000_000 }).await
+                speak(tx, &standing, from, Limit { events: most, bytes: 1_000_000, numbers: true }).await
             })
         });
         let said = said.await.expect("said");

@@ -28,7 +28,7 @@ use async_trait::async_trait;
 
 pub use leases::{Lease, LeaseKey, Leases};
 pub use tx::Tx;
-pub use wakes::{Notice, Topic, Wakes};
+pub use wakes::{Notice, Taker, Topic, Wakes};
 
 use crate::{clock::Clock, domain::change::NewChange, secret::Sealer};
 
@@ -77,6 +77,8 @@ pub trait Backend: Send + Sync {
     async fn write(&self, name: &'static str, job: Box<dyn Job>);
     /// Runs a job in a read transaction; what it writes fails.
     async fn read(&self, name: &'static str, job: Box<dyn Job>);
+    /// Runs a job of one statement: no transaction stands around it.
+    async fn read_one(&self, name: &'static str, job: Box<dyn Job>);
     /// Stores changes: those that arrive while one commit syncs share the next, in one statement. Changes whose notice
     /// id is known are passed over. Answers after the commit.
     async fn add_changes(&self, changes: Vec<NewChange>) -> Result<(), StoreError>;
@@ -136,6 +138,17 @@ impl Store {
     {
         let (job, answer) = Closure::boxed(work);
         self.backend.read(name, job).await;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Runs `work`, which asks one thing: two would not see the same moment.
+    pub async fn read_one<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut dyn Tx) -> Work<'t, T> + Send + 'static,
+    {
+        let (job, answer) = Closure::boxed(work);
+        self.backend.read_one(name, job).await;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 

@@ -75,6 +75,8 @@ pub trait Tx: Send {
     async fn put_link_state(&mut self, id: ConnectionId, state: &LinkState) -> Got<()>;
     /// What waits on it.
     async fn waiting(&mut self, id: ConnectionId) -> Got<Waiting>;
+    /// Those of a tracker, by name, with where their links stand.
+    async fn connections_of(&mut self, tracker: &str) -> Got<Vec<(Connection, LinkState)>>;
     /// All three in one statement.
     async fn standing(&mut self, id: ConnectionId) -> Got<Option<Standing>>;
 
@@ -178,7 +180,8 @@ pub trait Tx: Send {
 
     /// Hands something over. A draft of the same twin and kind that has no number yet is replaced, except that a sync
     /// keeps the union of `changed` with the earlier times, and the id of the one that waited. A sync takes back an end
-    /// (`stop`, `deleted`) of its twin that has no number yet. Wakes the connection.
+    /// (`stop`, `deleted`) of its twin that has no number yet. Where the partner is expected ([`Wakes::expect`](super::Wakes))
+    /// the drafts of the connection get their numbers here. Wakes the connection.
     async fn put_drafts(&mut self, drafts: &[Draft]) -> Got<()>;
     /// The same for one.
     async fn put_draft(&mut self, draft: &Draft) -> Got<()> {

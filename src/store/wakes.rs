@@ -40,16 +40,26 @@ pub enum Notice {
     Tokens,
 }
 
+/// A partner that waits, and how much it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taker {
+    /// Events at most.
+    pub events: u32,
+    /// Bytes at most.
+    pub bytes: usize,
+}
+
 /// The hub.
 #[derive(Debug)]
 pub struct Wakes {
     topics: Mutex<HashMap<Topic, Arc<Notify>>>,
+    takers: Mutex<HashMap<ConnectionId, Taker>>,
     notices: broadcast::Sender<Notice>,
 }
 
 impl Default for Wakes {
     fn default() -> Self {
-        Self { topics: Mutex::default(), notices: broadcast::channel(1024).0 }
+        Self { topics: Mutex::default(), takers: Mutex::default(), notices: broadcast::channel(1024).0 }
     }
 }
 
@@ -65,6 +75,17 @@ impl Wakes {
         let notify = self.on(topic);
         notify.notify_waiters();
         notify.notify_one();
+    }
+
+    /// The inviting side's partner waits, and nothing waits for it: the next draft may have its number in the transaction
+    /// that makes it, which spares one of the two commits between an edit and the wire.
+    pub fn expect(&self, connection: ConnectionId, taker: Taker) {
+        self.takers.lock().unwrap_or_else(PoisonError::into_inner).insert(connection, taker);
+    }
+
+    /// The partner that waits; told once.
+    pub fn taker(&self, connection: ConnectionId) -> Option<Taker> {
+        self.takers.lock().unwrap_or_else(PoisonError::into_inner).remove(&connection)
     }
 
     /// Tells the stream.

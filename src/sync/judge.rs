@@ -164,11 +164,9 @@ async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Kno
                         twins.entry(local.key.clone()).or_default().push(twin);
                     }
                 }
-                let mut connections = tx.connections().await?;
-                connections.retain(|one| one.tracker == tracker);
+                let connections = tx.connections_of(&tracker).await?;
                 let (mut resyncing, mut resync_due) = (false, false);
-                for connection in &connections {
-                    let link = tx.link_state(connection.id).await?;
+                for (connection, link) in &connections {
                     resyncing |= link.resyncing || link.resync_due;
                     resync_due |= link.resync_due;
                     for twin in twins.values_mut().flatten().filter(|twin| twin.connection_id == connection.id) {
@@ -178,7 +176,7 @@ async fn load(worker: &Worker, entity_type: &str, keys: &[String]) -> Result<Kno
                 let mut triggers = tx.triggers_of_tracker(&tracker).await?;
                 triggers.retain(|trigger| trigger.entity_type == entity_type);
                 Ok(Known {
-                    connections: connections.into_iter().map(|one| (one.id, one)).collect(),
+                    connections: connections.into_iter().map(|(one, _)| (one.id, one)).collect(),
                     triggers,
                     changes,
                     twins,

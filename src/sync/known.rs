@@ -16,7 +16,7 @@ use crate::{
     },
     store::{
         StoreError, Tx,
-        rows::{Arrived, LinkState, Unseen},
+        rows::{Arrived, LinkState, Standing, Unseen},
     },
 };
 
@@ -30,8 +30,7 @@ pub(super) async fn load(worker: &Worker, claimed: &[Claimed]) -> Result<Vec<Ite
         Box::pin(async move {
             let mut items = Vec::new();
             for (id, twins) in wanted {
-                let Some(connection) = tx.connection(id).await? else { continue };
-                let link = tx.link_state(id).await?;
+                let Some(Standing { connection, link, .. }) = tx.standing(id).await? else { continue };
                 items.extend(of_connection(tx, &connection, &link, &twins).await?);
             }
             Ok(items)

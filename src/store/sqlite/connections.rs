@@ -161,6 +161,19 @@ fn read_waiting(row: &SqliteRow, first: usize) -> Got<Waiting> {
     })
 }
 
+pub(super) async fn connections_of(tx: &mut SqliteTx<'_>, tracker: &str) -> Got<Vec<(Connection, LinkState)>> {
+    let sql = concat!(
+        "SELECT ",
+        link_columns!(),
+        ", connection_id IS NOT NULL, body FROM connections LEFT JOIN links ON connection_id = id WHERE tracker = $1 ORDER BY name"
+    );
+    let read = |row: &SqliteRow| {
+        let link = if col(row, 13)? { read_link(row)? } else { LinkState::default() };
+        Ok((json(row, 14)?, link))
+    };
+    tx.each(query(sql).bind(tracker), read).await
+}
+
 pub(super) async fn standing(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Option<Standing>> {
     let sql = concat!(
         "SELECT ",

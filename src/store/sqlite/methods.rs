@@ -77,6 +77,9 @@ impl Tx for SqliteTx<'_> {
     async fn waiting(&mut self, id: ConnectionId) -> Got<Waiting> {
         connections::waiting(self, id).await
     }
+    async fn connections_of(&mut self, tracker: &str) -> Got<Vec<(Connection, LinkState)>> {
+        connections::connections_of(self, tracker).await
+    }
     async fn standing(&mut self, id: ConnectionId) -> Got<Option<Standing>> {
         connections::standing(self, id).await
     }

@@ -138,6 +138,12 @@ impl Backend for Sqlite {
         job.finish(result);
     }
 
+    async fn read_one(&self, name: &'static str, mut job: Box<dyn Job>) {
+        let result = tx::read_one(&self.readers, &self.shared, &mut *job).await;
+        writer::count(name, "read", &result);
+        job.finish(result);
+    }
+
     async fn add_changes(&self, changes: Vec<NewChange>) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());

@@ -16,7 +16,7 @@ use crate::{
         ids::{ConnectionId, EventId, TwinId},
     },
     store::{
-        Topic, Tx,
+        Taker, Topic, Tx,
         rows::{Draft, Numbered, Unseen},
         tx::numbered,
     },
@@ -36,9 +36,17 @@ pub(super) async fn put_drafts(tx: &mut SqliteTx<'_>, drafts: &[Draft]) -> Got<(
         for draft in drafts {
             put_apart(tx, std::slice::from_ref(draft)).await?;
         }
-        return Ok(());
+    } else {
+        put_apart(tx, drafts).await?;
     }
-    put_apart(tx, drafts).await
+    let connections: HashSet<ConnectionId> = drafts.iter().map(|draft| draft.connection_id).collect();
+    for connection in connections {
+        if let Some(Taker { events, bytes }) = tx.shared.wakes.taker(connection) {
+            // Times are on the inviting side's clock already.
+            number_drafts(tx, connection, events, bytes, 0).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The same for drafts of different twins.

@@ -174,6 +174,15 @@ pub(super) async fn read(readers: &SqlitePool, shared: &Shared, job: &mut dyn Jo
     result
 }
 
+/// Runs a job of one statement.
+pub(super) async fn read_one(readers: &SqlitePool, shared: &Shared, job: &mut dyn Job) -> Got<()> {
+    if readers.is_closed() {
+        return Err(StoreError::Closed);
+    }
+    let mut connection = readers.acquire().await?;
+    attempt(job, &mut SqliteTx::new(&mut connection, shared)).await
+}
+
 /// Runs a job; one that panics has failed.
 pub(super) async fn attempt(job: &mut dyn Job, tx: &mut SqliteTx<'_>) -> Got<()> {
     AssertUnwindSafe(job.run(tx))
