@@ -101,14 +101,18 @@ pub struct RuleOutput {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// The script threw or does not parse: only a person can mend it.
-    #[error("{message}{}", at(*.line, *.column))]
+    #[error("{message}{}", at(*.line, *.column, .line_text.as_deref()))]
     Script {
-        /// The engine's words.
+        /// The engine's words, and what the value was where the line tells.
         message: String,
         /// Line in the rule, from 1.
         line: Option<u32>,
         /// Column in that line, from 1.
         column: Option<u32>,
+        /// That line's own text, or its part around the column.
+        line_text: Option<String>,
+        /// What to do.
+        advice: String,
     },
     /// It hit a limit.
     #[error("the rule was stopped: {0}")]
@@ -118,12 +122,11 @@ pub enum RuleError {
     Engine(String),
 }
 
-fn at(line: Option<u32>, column: Option<u32>) -> String {
-    match (line, column) {
-        (Some(line), Some(column)) => format!(" (line {line}, column {column})"),
-        (Some(line), None) => format!(" (line {line})"),
-        _ => String::new(),
-    }
+fn at(line: Option<u32>, column: Option<u32>, text: Option<&str>) -> String {
+    let Some(line) = line else { return String::new() };
+    let column = column.map_or_else(String::new, |column| format!(", column {column}"));
+    let text = text.map_or_else(String::new, |text| format!(": `{text}`"));
+    format!(" (line {line}{column}{text})")
 }
 
 /// What runs rules.
@@ -131,6 +134,8 @@ fn at(line: Option<u32>, column: Option<u32>) -> String {
 pub trait RuleEngine: Send + Sync {
     /// Runs one rule's source on one input, within limits.
     async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError>;
+    /// Parses one rule's source without running it.
+    async fn check(&self, source: &str) -> Result<(), RuleError>;
     /// Evaluates a JavaScript expression on `entity` (the `webhook` tracker's filter).
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError>;
     /// The built-in pair of a tracker kind and entity type, if there is one.

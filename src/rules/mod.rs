@@ -33,6 +33,7 @@
 //! One more helper: give it to `make` in `prelude.js` and name it in `sandbox::PARAMETERS`, same place in both. One more
 //! built-in pair: two files in `builtin/` and a line in [`BUILT_IN`].
 
+mod fault;
 mod pool;
 mod protocol;
 mod sandbox;

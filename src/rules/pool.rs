@@ -276,11 +276,16 @@ fn read(bytes: &[u8], id: u64) -> Result<Answer, RuleError> {
 #[async_trait]
 impl<S: Spawn> RuleEngine for Pool<S> {
     async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
-        self.verdict(Kind::Rule, source, Scene::rule(input)).await?.output()
+        self.verdict(Kind::Rule, source, Scene::rule(input)).await?.output(source)
+    }
+
+    async fn check(&self, source: &str) -> Result<(), RuleError> {
+        let nobody = EntityView::default();
+        self.verdict(Kind::Check, source, Scene::filter(&nobody)).await?.parses(source)
     }
 
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError> {
-        self.verdict(Kind::Expression, filter, Scene::filter(entity)).await?.truth()
+        self.verdict(Kind::Expression, filter, Scene::filter(entity)).await?.truth(filter)
     }
 
     fn built_in(&self, tracker_kind: &str) -> Option<RulePair> {

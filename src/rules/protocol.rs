@@ -9,6 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Number, Value, value::RawValue};
 
+use super::fault;
 use crate::domain::{
     connection::Mode,
     replica::{self, Fields},
@@ -28,6 +29,8 @@ pub enum Kind {
     Rule,
     /// An expression on `entity`.
     Expression,
+    /// A function body that is only parsed.
+    Check,
 }
 
 /// A job as the pool writes it.
@@ -81,6 +84,8 @@ pub enum Verdict {
     Outcome(Box<RawValue>),
     /// An expression's truth.
     Truth(bool),
+    /// The source parses.
+    Parses,
     /// See [`RuleError::Script`].
     Script {
         /// The engine's words.
@@ -109,40 +114,47 @@ struct Outcome {
 
 impl Verdict {
     /// The verdict on a rule.
-    pub fn output(self) -> Result<RuleOutput, RuleError> {
+    pub fn output(self, source: &str) -> Result<RuleOutput, RuleError> {
         match self {
             Self::Outcome(text) => {
                 let Outcome { mut replica, mut assigned, entity_type, skip, log } =
                     serde_json::from_str(text.get()).map_err(|error| {
-                        script(format!("what the rule left is not valid JSON (text with half a character?): {error}"))
+                        let what = format!("what the rule left is not valid JSON (text with half a character?): {error}");
+                        fault::script(source, what, None, None)
                     })?;
                 replica.values_mut().chain(assigned.values_mut()).for_each(as_doubles);
                 Ok(RuleOutput { replica, assigned, entity_type, skip, log })
             }
-            other => Err(other.error()),
+            other => Err(other.error(source)),
         }
     }
 
     /// The verdict on an expression.
-    pub fn truth(self) -> Result<bool, RuleError> {
+    pub fn truth(self, source: &str) -> Result<bool, RuleError> {
         match self {
             Self::Truth(truth) => Ok(truth),
-            other => Err(other.error()),
+            other => Err(other.error(source)),
         }
     }
 
-    fn error(self) -> RuleError {
+    /// The verdict on a source that was only parsed.
+    pub fn parses(self, source: &str) -> Result<(), RuleError> {
         match self {
-            Self::Script { message, line, column } => RuleError::Script { message, line, column },
+            Self::Parses => Ok(()),
+            other => Err(other.error(source)),
+        }
+    }
+
+    fn error(self, source: &str) -> RuleError {
+        match self {
+            Self::Script { message, line, column } => fault::script(source, message, line, column),
             Self::Limit(what) => RuleError::Limit(what),
             Self::Engine(what) => RuleError::Engine(what),
-            Self::Outcome(_) | Self::Truth(_) => RuleError::Engine("the worker answered another question".to_owned()),
+            Self::Outcome(_) | Self::Truth(_) | Self::Parses => {
+                RuleError::Engine("the worker answered another question".to_owned())
+            }
         }
     }
-}
-
-fn script(message: String) -> RuleError {
-    RuleError::Script { message, line: None, column: None }
 }
 
 /// Integers beyond 2^53 in an outcome are doubles that were printed without a fraction: they say so again.

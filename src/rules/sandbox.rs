@@ -20,7 +20,7 @@ const PRELUDE_NAME: &str = "prelude";
 /// The rule's file name in the engine's traces.
 const RULE_FILE: &str = "rule.js";
 /// What a rule sees, in the order in which the prelude gives it.
-const PARAMETERS: &str = "entity,replica,previous,firstSync,connection,skip,log,nodeHelper";
+pub const PARAMETERS: &str = "entity,replica,previous,firstSync,connection,skip,log,nodeHelper";
 /// Memory of one run: input, script and outcome.
 const MEMORY: usize = 16 << 20;
 /// Stack of one run.
@@ -93,7 +93,7 @@ impl Sandbox {
         self.runs += 1;
         let verdict = self.context.with(|ctx| match run(&ctx, order) {
             Ok(verdict) => verdict,
-            Err(error) => blame(&ctx, error, order.kind),
+            Err((error, shift)) => blame(&ctx, error, shift),
         });
         if self.stopped.get() {
             std::mem::forget(self);
@@ -114,39 +114,86 @@ fn options(file: &str) -> EvalOptions {
     options
 }
 
-/// The text around the source. It has no line break before the source, so that lines stay and only the first line's
-/// columns move. Constants rather than parameters: `replica = {…}` would be lost in silence.
-fn prefix(kind: Kind) -> String {
-    match kind {
-        Kind::Rule => format!("((...all)=>{{const [{PARAMETERS}]=all;return function rule(){{"),
-        Kind::Expression => "(function filter(entity){return (".to_owned(),
+/// Text around a source.
+///
+/// A source must not be able to close what is around it and go on by itself: it would run while it is only being read, and
+/// keep what it likes. So it has to parse in two surroundings that have nothing in common behind a bracket too much. Behind
+/// the body of an arrow function in brackets stands `,` or `)`, behind a method another member of the class.
+///
+/// There is no line break before the source, so that lines stay and only the first line's columns move.
+struct Around {
+    prefix: String,
+    suffix: &'static str,
+}
+
+impl Around {
+    /// What is only parsed: it throws before it reaches the source.
+    fn tried(kind: Kind) -> Self {
+        match kind {
+            Kind::Rule | Kind::Check => Self { prefix: "throw 0;(class{rule(){".to_owned(), suffix: "\n}})" },
+            Kind::Expression => Self { prefix: "throw 0;[".to_owned(), suffix: "\n]" },
+        }
+    }
+
+    /// What is used. Constants rather than parameters: `replica = {…}` would be lost in silence.
+    fn used(kind: Kind) -> Self {
+        match kind {
+            Kind::Rule | Kind::Check => {
+                Self { prefix: format!("((...all)=>{{const [{PARAMETERS}]=all;return (()=>{{"), suffix: "\n})})" }
+            }
+            Kind::Expression => Self { prefix: "((entity)=>(".to_owned(), suffix: "\n))" },
+        }
+    }
+
+    fn eval<'js>(&self, ctx: &Ctx<'js>, source: &str) -> rquickjs::Result<Value<'js>> {
+        ctx.eval_with_options([&self.prefix, source, self.suffix].concat(), options(RULE_FILE))
     }
 }
 
-fn run(ctx: &Ctx<'_>, order: &Order<'_>) -> rquickjs::Result<Verdict> {
+/// A script's error, with the number of columns that the text around it takes in the first line.
+type Failed = (rquickjs::Error, usize);
+
+/// The source as a function that makes the rule or the filter; nothing of it has run.
+fn load<'js>(ctx: &Ctx<'js>, order: &Order<'_>) -> Result<Value<'js>, Failed> {
+    let tried = Around::tried(order.kind);
+    match tried.eval(ctx, &order.source) {
+        Err(rquickjs::Error::Exception) => {
+            let thrown = ctx.catch();
+            if thrown.as_int() != Some(0) {
+                return Err((ctx.throw(thrown), tried.prefix.len()));
+            }
+        }
+        Err(error) => return Err((error, tried.prefix.len())),
+        Ok(_) => return Err((rquickjs::Error::Unknown, 0)),
+    }
+    let used = Around::used(order.kind);
+    used.eval(ctx, &order.source).map_err(|error| (error, used.prefix.len()))
+}
+
+fn run(ctx: &Ctx<'_>, order: &Order<'_>) -> Result<Verdict, Failed> {
+    let make = load(ctx, order)?;
+    if order.kind == Kind::Check {
+        return Ok(Verdict::Parses);
+    }
+    play(ctx, order, make).map_err(|error| (error, Around::used(order.kind).prefix.len()))
+}
+
+fn play<'js>(ctx: &Ctx<'js>, order: &Order<'_>, make: Value<'js>) -> rquickjs::Result<Verdict> {
     let globals = ctx.globals();
     let prelude: Function<'_> = globals.get(PRELUDE_NAME)?;
     globals.remove(PRELUDE_NAME)?;
-    let suffix = match order.kind {
-        Kind::Rule => "\n}})",
-        Kind::Expression => "\n)})",
-    };
-    let script = [&prefix(order.kind), order.source.as_ref(), suffix].concat();
-    let make: Value<'_> = ctx.eval_with_options(script, options(RULE_FILE))?;
     let scene = ctx.json_parse(order.scene.get())?;
-    match order.kind {
-        Kind::Expression => prelude.call((make, scene)).map(Verdict::Truth),
-        Kind::Rule => {
-            let text: String = prelude.call((make, scene))?;
-            if super::is_built_in(&order.source) {
-                globals.set(PRELUDE_NAME, prelude)?;
-            }
-            Ok(match RawValue::from_string(text) {
-                Ok(outcome) => Verdict::Outcome(outcome),
-                Err(error) => script_error(format!("what the rule left is not valid JSON: {error}")),
-            })
-        }
+    if order.kind == Kind::Expression {
+        return prelude.call((make, scene)).map(Verdict::Truth);
     }
+    let text: String = prelude.call((make, scene))?;
+    if super::is_built_in(&order.source) {
+        globals.set(PRELUDE_NAME, prelude)?;
+    }
+    Ok(match RawValue::from_string(text) {
+        Ok(outcome) => Verdict::Outcome(outcome),
+        Err(error) => script_error(format!("what the rule left is not valid JSON: {error}")),
+    })
 }
 
 fn script_error(message: String) -> Verdict {
@@ -154,7 +201,7 @@ fn script_error(message: String) -> Verdict {
 }
 
 /// Turns what was thrown into a verdict.
-fn blame(ctx: &Ctx<'_>, error: rquickjs::Error, kind: Kind) -> Verdict {
+fn blame(ctx: &Ctx<'_>, error: rquickjs::Error, shift: usize) -> Verdict {
     match CaughtError::from_error(ctx, error) {
         CaughtError::Exception(exception) => {
             let name = text(exception.as_object(), "name").unwrap_or_default();
@@ -168,7 +215,7 @@ fn blame(ctx: &Ctx<'_>, error: rquickjs::Error, kind: Kind) -> Verdict {
                 }
                 _ => {}
             }
-            let (line, column) = text(exception.as_object(), "stack").and_then(|stack| position(&stack, kind)).unzip();
+            let (line, column) = text(exception.as_object(), "stack").and_then(|stack| position(&stack, shift)).unzip();
             Verdict::Script { message: cut(format!("{name}: {message}")), line, column }
         }
         CaughtError::Value(value) if value.is_null() => script_error(format!(
@@ -197,12 +244,12 @@ fn cut(message: String) -> String {
 }
 
 /// Line and column of the innermost frame that is the rule's own, in the rule's own text.
-fn position(stack: &str, kind: Kind) -> Option<(u32, u32)> {
+fn position(stack: &str, shift: usize) -> Option<(u32, u32)> {
     let marker = format!("{RULE_FILE}:");
     let at = stack.lines().find_map(|frame| frame.split_once(marker.as_str()))?.1;
     let mut numbers = at.trim_end_matches(')').splitn(2, ':').map(str::parse::<u32>);
     let line = numbers.next()?.ok()?;
     let column = numbers.next()?.ok()?;
-    let shift = if line == 1 { u32::try_from(prefix(kind).len()).unwrap_or(0) } else { 0 };
+    let shift = if line == 1 { u32::try_from(shift).unwrap_or(0) } else { 0 };
     Some((line, column.saturating_sub(shift).max(1)))
 }

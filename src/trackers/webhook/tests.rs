@@ -32,8 +32,20 @@ impl RuleEngine for Rules {
         Ok(RuleOutput::default())
     }
 
+    async fn check(&self, _source: &str) -> Result<(), RuleError> {
+        Ok(())
+    }
+
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError> {
-        let script = |message: &str| Err(RuleError::Script { message: message.to_owned(), line: None, column: None });
+        let script = |message: &str| {
+            Err(RuleError::Script {
+                message: message.to_owned(),
+                line: None,
+                column: None,
+                line_text: None,
+                advice: String::new(),
+            })
+        };
         match filter {
             _ if filter.contains("broken") => script("SyntaxError: unexpected token"),
             _ if filter.starts_with("false &&") => Ok(false),
