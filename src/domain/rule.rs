@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{connection::Mode, replica::Fields};
+use super::{
+    connection::Mode,
+    replica::{Fields, TooBig},
+};
 
 /// A side's pair of rules, as written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +84,15 @@ pub enum RuleInput {
     },
 }
 
+impl RuleInput {
+    /// The connection that the run is for.
+    pub const fn connection(&self) -> &ConnectionView {
+        match self {
+            Self::Outgoing { connection, .. } | Self::Incoming { connection, .. } => connection,
+        }
+    }
+}
+
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -114,6 +126,9 @@ pub enum RuleError {
         /// What to do.
         advice: String,
     },
+    /// The replica that it made may not travel.
+    #[error(transparent)]
+    TooBig(#[from] TooBig),
     /// It hit a limit.
     #[error("the rule was stopped: {0}")]
     Limit(String),

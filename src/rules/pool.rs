@@ -24,16 +24,11 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-use super::protocol::{self, Answer, Job, Kind, MAX_FRAME, Scene, Verdict};
+use super::{
+    limits::{MAX_BUSY, MAX_DYING, MAX_FRAME, MAX_WAITING},
+    protocol::{self, Answer, Job, Kind, Scene, Told, Verdict},
+};
 use crate::domain::rule::{EntityView, RuleEngine, RuleError, RuleInput, RuleOutput, RulePair};
-
-/// How many runs may wait for a child.
-const MAX_WAITING: usize = 1000;
-/// A child that was busy this long in all is replaced, before its own processor limit ends it in the middle of a run.
-const MAX_BUSY: Duration = Duration::from_secs(30);
-
-/// How long a worker whose line broke may take to be gone.
-const MAX_DYING: Duration = Duration::from_secs(1);
 
 /// How rules are run.
 #[derive(Clone, Debug)]
@@ -161,6 +156,13 @@ impl Drop for Place<'_> {
     }
 }
 
+/// What is to run.
+struct Script<'a> {
+    kind: Kind,
+    owner: &'a str,
+    source: &'a str,
+}
+
 impl Pool {
     /// A pool of child processes; the first starts with the first rule.
     pub fn new(settings: PoolSettings) -> Self {
@@ -186,11 +188,12 @@ impl<S: Spawn> Pool<S> {
         }
     }
 
-    async fn verdict(&self, kind: Kind, source: &str, scene: Scene<'_>) -> Result<Verdict, RuleError> {
+    async fn verdict(&self, script: Script<'_>, scene: Scene<'_>, told: Told<'_>) -> Result<Verdict, RuleError> {
+        let Script { kind, owner, source } = script;
         let inner = &self.inner;
         let id = inner.jobs.fetch_add(1, Ordering::Relaxed);
         let wall_ms = u64::try_from(inner.wall.as_millis()).unwrap_or(u64::MAX);
-        let job = protocol::frame(&Job { id, wall_ms, kind, source, scene })
+        let job = protocol::frame(&Job { id, wall_ms, kind, owner, source, scene, told })
             .map_err(|bytes| RuleError::Limit(format!("rule and record have {bytes} bytes; at most {MAX_FRAME} are taken")))?;
         let turn = inner.turn().await?;
         let mut line = inner.line()?;
@@ -276,16 +279,22 @@ fn read(bytes: &[u8], id: u64) -> Result<Answer, RuleError> {
 #[async_trait]
 impl<S: Spawn> RuleEngine for Pool<S> {
     async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
-        self.verdict(Kind::Rule, source, Scene::rule(input)).await?.output(source)
+        // The built-in pair is ours: all connections may share its engine.
+        let owner = if super::is_built_in(source) { "" } else { input.connection().id.as_str() };
+        let script = Script { kind: Kind::Rule, owner, source };
+        self.verdict(script, Scene::rule(input), Told::rule(input)).await?.output(source)
     }
 
     async fn check(&self, source: &str) -> Result<(), RuleError> {
         let nobody = EntityView::default();
-        self.verdict(Kind::Check, source, Scene::filter(&nobody)).await?.parses(source)
+        let script = Script { kind: Kind::Check, owner: "", source };
+        self.verdict(script, Scene::filter(&nobody), Told::default()).await?.parses(source)
     }
 
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError> {
-        self.verdict(Kind::Expression, filter, Scene::filter(entity)).await?.truth(filter)
+        // Whose it is nobody says: each has an engine of its own.
+        let script = Script { kind: Kind::Expression, owner: filter, source: filter };
+        self.verdict(script, Scene::filter(entity), Told::default()).await?.truth(filter)
     }
 
     fn built_in(&self, tracker_kind: &str) -> Option<RulePair> {

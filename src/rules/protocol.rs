@@ -9,15 +9,13 @@ use std::{
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Number, Value, value::RawValue};
 
-use super::fault;
+use super::{fault, limits::MAX_FRAME};
 use crate::domain::{
     connection::Mode,
     replica::{self, Fields},
     rule::{ConnectionView, EntityView, Listed, RuleError, RuleInput, RuleOutput},
 };
 
-/// Largest job or answer, in bytes; a rule has 16 MiB for everything.
-pub const MAX_FRAME: usize = 4 << 20;
 /// Largest integer that JavaScript's numbers hold together with all smaller ones.
 const MAX_EXACT: u64 = 1 << 53;
 
@@ -42,10 +40,14 @@ pub struct Job<'a> {
     pub wall_ms: u64,
     /// How to read `source`.
     pub kind: Kind,
+    /// Whose it is: scripts of one owner may share an engine.
+    pub owner: &'a str,
     /// The text.
     pub source: &'a str,
     /// What it sees.
     pub scene: Scene<'a>,
+    /// What describe tells.
+    pub told: Told<'a>,
 }
 
 /// A job as the worker reads it.
@@ -59,10 +61,16 @@ pub struct Order<'a> {
     pub kind: Kind,
     /// See [`Job`].
     #[serde(borrow)]
+    pub owner: Cow<'a, str>,
+    /// See [`Job`].
+    #[serde(borrow)]
     pub source: Cow<'a, str>,
     /// JSON text of a [`Scene`].
     #[serde(borrow)]
     pub scene: &'a RawValue,
+    /// JSON text of a [`Told`].
+    #[serde(borrow)]
+    pub told: &'a RawValue,
 }
 
 /// What the worker answers.
@@ -122,6 +130,7 @@ impl Verdict {
                         let what = format!("what the rule left is not valid JSON (text with half a character?): {error}");
                         fault::script(source, what, None, None)
                     })?;
+                replica::check(&replica)?;
                 replica.values_mut().chain(assigned.values_mut()).for_each(as_doubles);
                 Ok(RuleOutput { replica, assigned, entity_type, skip, log })
             }
@@ -217,7 +226,22 @@ pub struct Scene<'a> {
     deleted: bool,
     first_sync: bool,
     connection: Option<ConnectionScene<'a>>,
-    listed: Cow<'a, Listed>,
+}
+
+/// What describe tells of the tracker's types; most rules never look at it, so the engine gets it as text.
+#[derive(Serialize, Default)]
+pub struct Told<'a> {
+    listed: Option<&'a Listed>,
+}
+
+impl<'a> Told<'a> {
+    /// What a rule may ask for.
+    pub fn rule(input: &'a RuleInput) -> Self {
+        match input {
+            RuleInput::Outgoing { .. } => Self::default(),
+            RuleInput::Incoming { listed, .. } => Self { listed: Some(listed) },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -244,7 +268,6 @@ impl<'a> Scene<'a> {
             deleted: false,
             first_sync: false,
             connection: None,
-            listed: Cow::Owned(Listed::new()),
         }
     }
 
@@ -258,7 +281,7 @@ impl<'a> Scene<'a> {
                 connection: Some(connection_scene(connection)),
                 ..Self::filter(entity)
             },
-            RuleInput::Incoming { entity, replica, previous, first_sync, deleted, connection, listed } => Self {
+            RuleInput::Incoming { entity, replica, previous, first_sync, deleted, connection, .. } => Self {
                 direction: "incoming",
                 replica: Some(ExactFields(replica)),
                 changed: replica::differences(replica, previous.as_ref().unwrap_or(&Fields::new())),
@@ -266,7 +289,6 @@ impl<'a> Scene<'a> {
                 deleted: *deleted,
                 first_sync: *first_sync,
                 connection: Some(connection_scene(connection)),
-                listed: Cow::Borrowed(listed),
                 ..Self::filter(entity)
             },
         }

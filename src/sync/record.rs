@@ -213,16 +213,6 @@ async fn speak(
         }
         return done;
     }
-    if let Err(error) = replica::check(&output.replica) {
-        let trouble = Trouble {
-            code: "replica_too_large".to_owned(),
-            title: "The replica is too large".to_owned(),
-            detail: error.to_string(),
-            advice: "Let the outgoing rule send less of this record.".to_owned(),
-            again: Again::Newer,
-        };
-        return park(worker, twin, case, trouble);
-    }
     let now = worker.parts.clock.now();
     let told_at = changes.iter().filter_map(|change| change.change.content.as_ref()?.told_at).max();
     let modified_at = entity.modified_at.or(told_at).map_or(now, |at| Time(at.0 + case.offset_ms).min(now));

@@ -318,7 +318,7 @@ impl Tracker for Webhook {
                     tracing::warn!(tracker = self.name, entity_type, key = entity.key, %message, "a filter threw: no match");
                     false
                 }
-                Err(error @ RuleError::Limit(_)) => return Err(refused_filter(error.to_string())),
+                Err(error @ (RuleError::Limit(_) | RuleError::TooBig(_))) => return Err(refused_filter(error.to_string())),
                 Err(RuleError::Engine(detail)) => return Err(engine_failed(detail)),
             });
         }
@@ -345,7 +345,7 @@ impl Tracker for Webhook {
                 Err(RuleError::Script { message, .. }) if any_error || message.contains("SyntaxError") => {
                     return Err(refused_filter(message));
                 }
-                Err(error @ RuleError::Limit(_)) => return Err(refused_filter(error.to_string())),
+                Err(error @ (RuleError::Limit(_) | RuleError::TooBig(_))) => return Err(refused_filter(error.to_string())),
                 Err(RuleError::Engine(detail)) => return Err(engine_failed(detail)),
                 Ok(_) | Err(RuleError::Script { .. }) => {}
             }
