@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use wicketgate::{
     domain::{
         connection::Mode,
-        rule::{ConnectionView, EntityView, RuleEngine as _, RuleInput},
+        rule::{ConnectionView, Described, EntityView, RuleEngine as _, RuleInput},
     },
     rules::{Pool, PoolSettings},
 };
@@ -136,13 +136,22 @@ fn input(direction: &str, id: &str) -> RuleInput {
         "labels": ["escalated", "product:Printer"], "contact": {"name": "Ada", "email": "ada@acme.example"},
         "due": "2026-12-01T00:00:00.000Z", "closed": false});
     let fields = |value: Value| value.as_object().expect("an object").clone();
-    let entity = EntityView { entity_type: "Case".to_owned(), key: "5005g00000ABCDEAA2".to_owned(), fields: fields(case) };
+    let (entity_type, key) = ("Case".to_owned(), "5005g00000ABCDEAA2".to_owned());
+    let entity = EntityView { entity_type, key, fields: fields(case), ..EntityView::default() };
+    let described = described();
     if direction == "outgoing" {
-        RuleInput::Outgoing { entity, previous: Some(fields(replica)), first_sync: false, connection }
+        RuleInput::Outgoing {
+            entity,
+            previous: Some(fields(replica)),
+            changed: vec!["Subject".to_owned()],
+            first_sync: false,
+            connection,
+            described,
+        }
     } else {
         let (previous, listed) = (Some(fields(json!({"summary": "before"}))), picklists());
         let replica = fields(replica);
-        RuleInput::Incoming { entity, replica, previous, first_sync: false, deleted: false, connection, listed }
+        RuleInput::Incoming { entity, replica, previous, first_sync: false, deleted: false, connection, listed, described }
     }
 }
 
@@ -151,6 +160,32 @@ fn picklists() -> std::collections::BTreeMap<String, Vec<String>> {
     (0..20)
         .map(|field| (format!("Picklist_{field}__c"), (0..30).map(|value| format!("Value number {value}")).collect()))
         .collect()
+}
+
+/// As many fields as such a Case has, those of the rule among them.
+fn described() -> Described {
+    let known = [
+        "Id",
+        "CaseNumber",
+        "Subject",
+        "Description",
+        "Status",
+        "Priority",
+        "Origin",
+        "IsEscalated",
+        "Product__c",
+        "Region__c",
+        "ContactName",
+        "ContactEmail",
+        "Due__c",
+        "Labels__c",
+        "Contact_Email__c",
+        "Status_Changed__c",
+        "Closed_There__c",
+        "Key_There__c",
+    ];
+    let more = (0..150).map(|number| format!("Field_number_{number}__c"));
+    Described::from([("Case".to_owned(), more.chain(known.map(str::to_owned)).collect())])
 }
 
 /// Processes that this program started.

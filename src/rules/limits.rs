@@ -6,6 +6,7 @@
 //! | memory, stack | the engine; the address space of the process stands behind | is parked |
 //! | rule and record together | the pool, before anything is sent | is parked |
 //! | what it leaves; size and depth of a replica | the worker; [`replica::check`](crate::domain::replica::check) | is parked with the size |
+//! | records whose sync it starts; length of a text that is converted | the prelude; `notation` | throws |
 //! | lines of the log, their length | the prelude | goes on; the rest is left out, and a line says so |
 //!
 //! Trap: a limit of the prelude travels to it as a number ([`prelude`]); none is written down a second time there.
@@ -26,6 +27,10 @@ pub const MAX_OUTCOME: usize = 2 << 20;
 pub const LOG_LINES: usize = 200;
 /// Characters of one line of a log, of a reason and of a name.
 pub const LINE: usize = 2000;
+/// Most records whose sync one run may start.
+pub const SYNCS: usize = 100;
+/// Longest text that is turned from one notation into another, in bytes.
+pub const CONVERTED: usize = 256 << 10;
 /// Nesting at which a value counts as one that contains itself.
 pub const NESTING: usize = 64;
 
@@ -35,7 +40,7 @@ pub const MOST_RUNS: u32 = 1000;
 /// that.
 pub const QUICK: Duration = Duration::from_millis(20);
 /// Engines that one worker keeps, each for one connection.
-pub const ENGINES: usize = 6;
+pub const ENGINES: usize = 12;
 
 /// Processor seconds of one worker; the pool replaces it long before ([`MAX_BUSY`]).
 pub const CPU_SECONDS: u64 = 60;
@@ -51,6 +56,6 @@ pub const MAX_WAITING: usize = 1000;
 pub const MAX_DYING: Duration = Duration::from_secs(1);
 
 /// Those that the prelude holds, by the names that it knows.
-pub fn prelude() -> [(&'static str, usize); 3] {
-    [("lines", LOG_LINES), ("line", LINE), ("nesting", NESTING)]
+pub fn prelude() -> [(&'static str, usize); 4] {
+    [("lines", LOG_LINES), ("line", LINE), ("nesting", NESTING), ("syncs", SYNCS)]
 }

@@ -39,6 +39,8 @@
 
 mod fault;
 pub mod limits;
+mod native;
+mod notation;
 mod pool;
 mod protocol;
 mod realm;

@@ -11,9 +11,10 @@ use serde_json::{Number, Value, value::RawValue};
 
 use super::{fault, limits::MAX_FRAME};
 use crate::domain::{
+    comment::{Attachment, Comment},
     connection::Mode,
     replica::{self, Fields},
-    rule::{ConnectionView, EntityView, Listed, RuleError, RuleInput, RuleOutput},
+    rule::{ConnectionView, Described, EntityView, Listed, RuleError, RuleInput, RuleOutput, Wishes},
 };
 
 /// Largest integer that JavaScript's numbers hold together with all smaller ones.
@@ -116,6 +117,7 @@ struct Outcome {
     replica: Fields,
     assigned: Fields,
     entity_type: Option<String>,
+    wishes: Wishes,
     skip: Option<String>,
     log: Vec<String>,
 }
@@ -125,14 +127,14 @@ impl Verdict {
     pub fn output(self, source: &str) -> Result<RuleOutput, RuleError> {
         match self {
             Self::Outcome(text) => {
-                let Outcome { mut replica, mut assigned, entity_type, skip, log } =
-                    serde_json::from_str(text.get()).map_err(|error| {
+                let Outcome { mut replica, mut assigned, entity_type, wishes, skip, log } = serde_json::from_str(text.get())
+                    .map_err(|error| {
                         let what = format!("what the rule left is not valid JSON (text with half a character?): {error}");
                         fault::script(source, what, None, None)
                     })?;
                 replica::check(&replica)?;
                 replica.values_mut().chain(assigned.values_mut()).for_each(as_doubles);
-                Ok(RuleOutput { replica, assigned, entity_type, skip, log })
+                Ok(RuleOutput { replica, assigned, entity_type, wishes, skip, log })
             }
             other => Err(other.error(source)),
         }
@@ -220,6 +222,10 @@ pub struct Scene<'a> {
     fields: ExactFields<'a>,
     entity_type: &'a str,
     key: &'a str,
+    comments: &'a [Comment],
+    attachments: &'a [Attachment],
+    /// Names of fields are checked.
+    checked: bool,
     replica: Option<ExactFields<'a>>,
     previous: Option<ExactFields<'a>>,
     changed: Vec<String>,
@@ -232,14 +238,15 @@ pub struct Scene<'a> {
 #[derive(Serialize, Default)]
 pub struct Told<'a> {
     listed: Option<&'a Listed>,
+    described: Option<&'a Described>,
 }
 
 impl<'a> Told<'a> {
     /// What a rule may ask for.
     pub fn rule(input: &'a RuleInput) -> Self {
         match input {
-            RuleInput::Outgoing { .. } => Self::default(),
-            RuleInput::Incoming { listed, .. } => Self { listed: Some(listed) },
+            RuleInput::Outgoing { described, .. } => Self { listed: None, described: Some(described) },
+            RuleInput::Incoming { listed, described, .. } => Self { listed: Some(listed), described: Some(described) },
         }
     }
 }
@@ -262,6 +269,9 @@ impl<'a> Scene<'a> {
             fields: ExactFields(&entity.fields),
             entity_type: &entity.entity_type,
             key: &entity.key,
+            comments: &entity.comments,
+            attachments: &entity.attachments,
+            checked: false,
             replica: None,
             previous: None,
             changed: Vec::new(),
@@ -274,15 +284,18 @@ impl<'a> Scene<'a> {
     /// The scene of a rule.
     pub fn rule(input: &'a RuleInput) -> Self {
         match input {
-            RuleInput::Outgoing { entity, previous, first_sync, connection } => Self {
+            RuleInput::Outgoing { entity, previous, changed, first_sync, connection, described } => Self {
                 direction: "outgoing",
+                checked: connection.mode == Mode::Script && !described.is_empty(),
+                changed: changed.clone(),
                 previous: previous.as_ref().map(ExactFields),
                 first_sync: *first_sync,
                 connection: Some(connection_scene(connection)),
                 ..Self::filter(entity)
             },
-            RuleInput::Incoming { entity, replica, previous, first_sync, deleted, connection, .. } => Self {
+            RuleInput::Incoming { entity, replica, previous, first_sync, deleted, connection, described, .. } => Self {
                 direction: "incoming",
+                checked: connection.mode == Mode::Script && !described.is_empty(),
                 replica: Some(ExactFields(replica)),
                 changed: replica::differences(replica, previous.as_ref().unwrap_or(&Fields::new())),
                 previous: previous.as_ref().map(ExactFields),

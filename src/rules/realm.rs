@@ -13,14 +13,15 @@ use std::{
 
 use rquickjs::{Context, Ctx, Function, Object, Persistent, Runtime, context::intrinsic};
 
-use super::{limits, source::options};
+use super::{limits, native::natives, source::options};
 
 /// The parts of the prelude, in the order in which they see each other.
 const PRELUDE: &str = concat!(
-    "((limits) => { 'use strict';\n",
+    "((limits, native) => { 'use strict';\n",
     include_str!("world/values.js"),
-    include_str!("world/entity.js"),
     include_str!("world/helpers.js"),
+    include_str!("world/comments.js"),
+    include_str!("world/entity.js"),
     include_str!("world/play.js"),
     include_str!("world/realm.js"),
     "\n})",
@@ -73,7 +74,7 @@ impl Realm {
             for (name, limit) in limits::prelude() {
                 told.set(name, limit)?;
             }
-            let play: Function<'_> = prelude.call((told,))?;
+            let play: Function<'_> = prelude.call((told, natives(&ctx)?))?;
             Ok::<_, rquickjs::Error>(Persistent::save(&ctx, play))
         })?;
         Ok(Self { play, context, runtime, deadline, stopped })

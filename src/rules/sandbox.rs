@@ -57,7 +57,7 @@ impl Sandbox {
         let (realm, loaded) = (&self.realm, &mut self.loaded);
         let verdict = realm.within(Duration::from_millis(order.wall_ms), |ctx| match run(ctx, realm, loaded, order) {
             Ok(verdict) => verdict,
-            Err((error, shift)) => blame(ctx, error, shift),
+            Err((error, shift)) => blame(ctx, error, shift, started.elapsed()),
         });
         if self.realm.was_stopped() || matches!(verdict, Verdict::Limit(_)) {
             let stopped = self.realm.was_stopped();
@@ -112,7 +112,7 @@ fn script_error(message: String) -> Verdict {
 }
 
 /// Turns what was thrown into a verdict.
-fn blame(ctx: &Ctx<'_>, error: rquickjs::Error, shift: usize) -> Verdict {
+fn blame(ctx: &Ctx<'_>, error: rquickjs::Error, shift: usize, took: Duration) -> Verdict {
     match CaughtError::from_error(ctx, error) {
         CaughtError::Exception(exception) => {
             let name = text(exception.as_object(), "name").unwrap_or_default();
@@ -131,6 +131,10 @@ fn blame(ctx: &Ctx<'_>, error: rquickjs::Error, shift: usize) -> Verdict {
             }
             let (line, column) = text(exception.as_object(), "stack").and_then(|stack| position(&stack, shift)).unzip();
             Verdict::Script { message: cut(format!("{name}: {message}")), line, column }
+        }
+        // Filling that much takes a while.
+        CaughtError::Value(value) if value.is_null() && took > limits::QUICK => {
+            Verdict::Limit(format!("it needs more than {} MiB of memory", limits::MEMORY >> 20))
         }
         CaughtError::Value(value) if value.is_null() => script_error(format!(
             "the rule threw null (the engine also says this of a rule that needs more than {} MiB of memory)",

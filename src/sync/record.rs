@@ -7,7 +7,7 @@ use super::{
     judge::{Known, concerning, lines_of, overlay},
     outgoing::Worker,
     plan::{self, outgoing::Decision},
-    settle::{Again, Settle, Trouble},
+    settle::{Settle, Trouble},
     stand_in::Told,
     triage::{OWN_CREATE, is_asked, own_create},
     view,
@@ -21,7 +21,6 @@ use crate::{
         history::{FieldChange, Outcome},
         ids::{ConnectionId, EntityRef, EventId, TwinId, twin_id},
         replica,
-        rule::RuleInput,
         tracker::{Entity, Found},
         twin::{Memory, Status, Twin},
     },
@@ -196,11 +195,9 @@ async fn speak(
         Ok(pair) => pair,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
-    let input = RuleInput::Outgoing {
-        entity: view::entity(&shown),
-        previous: twin.memory.sent.clone(),
-        first_sync: twin.remote.is_none(),
-        connection: view::connection(connection),
+    let input = match view::outgoing(worker, connection, &twin.memory, &shown, twin.remote.is_none()).await {
+        Ok(input) => input,
+        Err(trouble) => return park(worker, twin, case, trouble),
     };
     let output = match worker.parts.rules.run(&pair.outgoing, &input).await {
         Ok(output) => output,

@@ -72,6 +72,8 @@ async fn rules_that_never_end_are_ended() {
         ("let o = {}; for (let i = 0; i < 1e5; i++) o = { o }; JSON.stringify(o)", Limit),
         ("new RegExp('(?:'.repeat(1e5) + ')'.repeat(1e5))", Error("SyntaxError")),
         ("eval('('.repeat(1e6))", Limit),
+        ("nodeHelper.htmlToPlain('<ul><li>'.repeat(30_000))", Limit),
+        ("nodeHelper.htmlToPlain('x'.repeat(300_000))", Error("300000 bytes is too long")),
     ])
     .await;
 }

@@ -5,7 +5,9 @@
 
 mod errors;
 mod hostile;
+mod notation;
 mod realm;
+mod world;
 
 use std::{
     io,
@@ -25,7 +27,7 @@ use super::*;
 use crate::domain::{
     connection::Mode,
     replica::{self, Fields},
-    rule::{ConnectionView, EntityView, Listed, RuleEngine, RuleError, RuleInput, RuleOutput},
+    rule::{ConnectionView, Described, EntityView, Listed, RuleEngine, RuleError, RuleInput, RuleOutput},
 };
 
 struct Threads;
@@ -95,11 +97,18 @@ fn connection() -> ConnectionView {
 }
 
 fn entity(value: Value) -> EntityView {
-    EntityView { entity_type: "Case".to_owned(), key: "00001026".to_owned(), fields: fields(value) }
+    EntityView { entity_type: "Case".to_owned(), key: "00001026".to_owned(), fields: fields(value), ..EntityView::default() }
 }
 
 fn outgoing(value: Value) -> RuleInput {
-    RuleInput::Outgoing { entity: entity(value), previous: None, first_sync: true, connection: connection() }
+    RuleInput::Outgoing {
+        entity: entity(value),
+        previous: None,
+        changed: vec![],
+        first_sync: true,
+        connection: connection(),
+        described: Described::new(),
+    }
 }
 
 fn incoming(current: Value, replica: Value, first_sync: bool) -> RuleInput {
@@ -111,6 +120,7 @@ fn incoming(current: Value, replica: Value, first_sync: bool) -> RuleInput {
         deleted: false,
         connection: connection(),
         listed: Listed::new(),
+        described: Described::new(),
     }
 }
 

@@ -8,16 +8,29 @@ function facts() {
 }
 
 function incomingReplica(scene) {
-  defineProperty(scene.replica, 'deleted', { value: scene.deleted });
-  defineProperty(scene.replica, 'changed', { value: scene.changed });
-  freeze(scene.changed);
-  return deepFreeze(scene.replica);
+  const { replica, previous } = scene;
+  defineProperty(replica, 'deleted', { value: scene.deleted });
+  defineProperty(replica, 'changed', { value: freeze(scene.changed) });
+  for (const one of [replica, previous]) {
+    dressed(one?.comments, commentNames);
+    dressed(one?.attachments, fileNames);
+  }
+  showDeltas(replica, previous);
+  return deepFreeze(replica);
+}
+
+// `replica.changed` tells what differs from the last replica sent, of what the rule has written so far.
+function outgoingReplica(previous) {
+  const get = () => keys(replica).filter((name) => !same(plain(replica[name], name, 1), previous?.[name]));
+  const set = (value) => { defineProperty(replica, 'changed', { value, writable: true, enumerable: true, configurable: true }); };
+  const replica = defineProperty({}, 'changed', { get, set, configurable: true });
+  return replica;
 }
 
 function call(make, entity, replica, scene) {
   const rule = make(
     entity, replica, deepFreeze(scene.previous), scene.firstSync, freeze(scene.connection),
-    skip, log, nodeHelper,
+    skip, log, nodeHelper, commentHelper, attachmentHelper, syncHelper,
   );
   try {
     if (rule() instanceof Promise) fail('the rule returned a Promise; rules do not wait, calls answer at once');
@@ -36,22 +49,32 @@ function assigned(entity) {
   return values;
 }
 
-function play(make, scene, told) {
-  if (scene.direction === 'filter') return !!make(readOnly(scene));
-  const outgoing = scene.direction === 'outgoing';
-  run = { told, outgoing, lines: [], assigned: new Set(), entityType: undefined, skip: undefined };
-  const replica = outgoing ? {} : incomingReplica(scene);
-  const entity = outgoing ? readOnly(scene) : recorded(scene, run);
-  call(make, entity, replica, scene);
+function outcome(entity, replica) {
   const result = create(null);
   result.log = run.lines;
   if (run.skip !== undefined) {
     result.skip = run.skip;
-  } else if (outgoing) {
+    return result;
+  }
+  result.wishes = run.wishes;
+  if (run.outgoing) {
     result.replica = plain(replica, 'replica', 0);
   } else {
     result.assigned = assigned(entity);
     if (run.entityType !== undefined) result.entityType = run.entityType;
   }
-  return stringify(result);
+  return result;
+}
+
+function play(make, scene, told) {
+  const outgoing = scene.direction === 'outgoing';
+  run = {
+    told, outgoing, firstSync: scene.firstSync, lines: [], assigned: new Set(), merged: new Set(), wishes: create(null),
+    entityType: undefined, skip: undefined,
+  };
+  if (scene.direction === 'filter') return !!make(readOnly(scene));
+  const replica = outgoing ? outgoingReplica(scene.previous) : incomingReplica(scene);
+  const entity = outgoing ? readOnly(scene) : recorded(scene);
+  call(make, entity, replica, scene);
+  return stringify(outcome(entity, replica));
 }

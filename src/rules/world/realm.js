@@ -42,6 +42,8 @@ function harden(roots) {
     const one = open.pop();
     meet(getPrototypeOf(one));
     const names = ownKeys(one);
+    // Most of what there is are functions that lead nowhere.
+    if (typeof one === 'function' && names.length === 2 && names[0] === 'length' && names[1] === 'name') { freeze(one); continue; }
     for (let i = 0; i < names.length; i++) {
       const found = getOwnPropertyDescriptor(one, names[i]);
       meet(found.value);
@@ -52,5 +54,5 @@ function harden(roots) {
   }
 }
 
-harden([skip, log, nodeHelper]);
+harden([skip, log, nodeHelper, commentHelper, attachmentHelper, syncHelper]);
 return play;

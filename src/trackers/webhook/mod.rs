@@ -311,7 +311,8 @@ impl Tracker for Webhook {
         }
         let mut matching = Vec::with_capacity(entities.len());
         for entity in entities {
-            let view = EntityView { entity_type: entity_type.to_owned(), key: entity.key.clone(), fields: entity.fields.clone() };
+            let (key, fields) = (entity.key.clone(), entity.fields.clone());
+            let view = EntityView { entity_type: entity_type.to_owned(), key, fields, ..EntityView::default() };
             matching.push(match self.rules.matches(filter, &view).await {
                 Ok(matches) => matches,
                 Err(RuleError::Script { message, .. }) => {
