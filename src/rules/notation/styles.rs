@@ -153,13 +153,24 @@ fn bulleted(depth: usize, number: Option<usize>) -> String {
     format!("{} ", if number.is_some() { "#" } else { "*" }.repeat(depth))
 }
 
+/// What would make a block of a line: a bullet, a heading, a line across.
+fn at_start(text: &str) -> String {
+    let first = text.split(' ').next().unwrap_or_default();
+    let bullet = !first.is_empty() && first.chars().all(|one| matches!(one, '*' | '#' | '-'));
+    let heading = first == "bq." || first.len() == 3 && first.starts_with('h') && first.ends_with('.');
+    match text.chars().next() {
+        Some(one) if bullet || heading => format!("{}{}", entity(one), &text[one.len_utf8()..]),
+        _ => text.to_owned(),
+    }
+}
+
 /// Textile as Redmine reads it.
 pub struct Textile;
 
 impl Notation for Textile {
     fn text(&self, text: &str) -> String {
         let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        disarm(&text, "|", "*_+-@~^!\"", entity)
+        at_start(&disarm(&text, "|", "*_+-@~^!\"", entity))
     }
     fn mark(&self, mark: Mark, inner: &str) -> String {
         marked(mark, inner)
@@ -211,7 +222,7 @@ pub struct Wiki;
 impl Notation for Wiki {
     fn text(&self, text: &str) -> String {
         let text = text.replace('&', "&amp;").replace('\\', "&#92;");
-        disarm(&text, "{}[]|", "*_+-~^!", |one| format!("\\{one}"))
+        at_start(&disarm(&text, "{}[]|", "*_+-~^!", |one| format!("\\{one}")))
     }
     fn mark(&self, mark: Mark, inner: &str) -> String {
         marked(mark, inner)

@@ -3,6 +3,7 @@
 //! A child is this test program again, told to run only [`child`]; it answers on the socket that is its standard input,
 //! since the test harness writes on standard output. Limits are generous: starting a child counts, and machines are slow.
 
+mod docs;
 mod errors;
 mod hostile;
 mod notation;
@@ -10,6 +11,7 @@ mod realm;
 mod world;
 
 use std::{
+    collections::BTreeMap,
     io,
     os::{
         fd::{AsFd, OwnedFd},
