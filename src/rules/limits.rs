@@ -40,7 +40,7 @@ pub const MOST_RUNS: u32 = 1000;
 /// that.
 pub const QUICK: Duration = Duration::from_millis(20);
 /// Engines that one worker keeps, each for one connection.
-pub const ENGINES: usize = 12;
+pub const ENGINES: usize = 8;
 
 /// Processor seconds of one worker; the pool replaces it long before ([`MAX_BUSY`]).
 pub const CPU_SECONDS: u64 = 60;

@@ -37,6 +37,7 @@
 //! to `make` in `world/play.js` and to `harden` in `world/realm.js`, and name it in `source::PARAMETERS`, same place in both.
 //! One more built-in pair: two files in `builtin/` and a line in [`BUILT_IN`].
 
+mod declarations;
 mod fault;
 pub mod limits;
 mod native;
@@ -50,6 +51,7 @@ mod source;
 mod tests;
 pub mod worker;
 
+pub use declarations::declarations;
 pub use pool::{Line, Pool, PoolSettings, Processes, Spawn};
 
 use crate::domain::rule::RulePair;

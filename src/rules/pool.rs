@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    limits::{MAX_BUSY, MAX_DYING, MAX_FRAME, MAX_WAITING},
+    limits::{ENGINES, MAX_BUSY, MAX_DYING, MAX_FRAME, MAX_WAITING},
     protocol::{self, Answer, Job, Kind, Scene, Told, Verdict},
 };
 use crate::domain::rule::{EntityView, RuleEngine, RuleError, RuleInput, RuleOutput, RulePair};
@@ -49,6 +49,8 @@ pub struct Line {
     from: BufReader<Box<dyn AsyncRead + Send + Sync + Unpin>>,
     child: Option<Child>,
     busy: Duration,
+    /// Whose engines the worker keeps, the last used one last.
+    owners: Vec<String>,
 }
 
 impl Line {
@@ -58,12 +60,27 @@ impl Line {
         from: impl AsyncRead + Send + Sync + Unpin + 'static,
         child: Option<Child>,
     ) -> Self {
-        Self { to: Box::new(to), from: BufReader::with_capacity(1 << 16, Box::new(from)), child, busy: Duration::ZERO }
+        Self {
+            to: Box::new(to),
+            from: BufReader::with_capacity(1 << 16, Box::new(from)),
+            child,
+            busy: Duration::ZERO,
+            owners: Vec::new(),
+        }
     }
 
     /// The worker's process, where it is one that lives.
     pub fn id(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
+    }
+
+    /// Notes whose engine the worker has used, as the worker does.
+    fn served(&mut self, owner: &str) {
+        self.owners.retain(|known| known != owner);
+        if self.owners.len() == ENGINES {
+            self.owners.remove(0);
+        }
+        self.owners.push(owner.to_owned());
     }
 
     /// It may have been ended by somebody while it was idle; that is no rule's fault.
@@ -196,10 +213,11 @@ impl<S: Spawn> Pool<S> {
         let job = protocol::frame(&Job { id, wall_ms, kind, owner, source, scene, told })
             .map_err(|bytes| RuleError::Limit(format!("rule and record have {bytes} bytes; at most {MAX_FRAME} are taken")))?;
         let turn = inner.turn().await?;
-        let mut line = inner.line()?;
+        let mut line = inner.line(owner)?;
         let started = Instant::now();
         let answered = tokio::time::timeout(inner.wall * 2, line.ask(&job)).await;
         line.busy += started.elapsed();
+        line.served(owner);
         let result = match answered {
             Ok(Ok(bytes)) => read(&bytes, id),
             Ok(Err(error)) => Err(line.fate(&error).await),
@@ -248,20 +266,19 @@ impl<S: Spawn> Inner<S> {
         self.turns.acquire().await.map_err(|_| RuleError::Engine("the pool is closed".to_owned()))
     }
 
-    fn line(&self) -> Result<Line, RuleError> {
+    /// An idle worker, best one that has an engine of this owner; else a new one.
+    fn line(&self, owner: &str) -> Result<Line, RuleError> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            match idle {
-                Some(mut line) => {
-                    if line.alive() {
-                        return Ok(line);
-                    }
-                }
-                None => {
-                    return self.spawn.spawn().map_err(|error| RuleError::Engine(format!("no worker could be started: {error}")));
-                }
+            let known = idle.iter().rposition(|line| line.owners.iter().any(|known| known == owner));
+            let Some(at) = known.or_else(|| idle.len().checked_sub(1)) else { break };
+            let mut line = idle.remove(at);
+            if line.alive() {
+                return Ok(line);
             }
         }
+        drop(idle);
+        self.spawn.spawn().map_err(|error| RuleError::Engine(format!("no worker could be started: {error}")))
     }
 }
 

@@ -15,9 +15,9 @@ const asked = ['toJSON', 'then'];
 
 // Refuses the name of a field that the tracker does not have, where it tells which it has.
 function checkName(target, name, verb) {
-  const names = facts().described?.[target.entityType];
-  if (names === undefined || names.includes(name) || asked.includes(name)) return;
-  const near = native.nearest(name, names);
+  const names = fieldNames(target.entityType);
+  if (names === undefined || names.has(name) || asked.includes(name)) return;
+  const near = native.nearest(name, [...names]);
   const hint = near === undefined ? '' : `; did you mean ${near}?`;
   fail(`entity.${name} cannot be ${verb}: ${target.entityType} has no field of this name${hint}`);
 }
@@ -27,7 +27,7 @@ const reading = {
     if (typeof name === 'string' && !(name in target)) checkName(target, name, 'read');
     return target[name];
   },
-  has: (target, name) => name in target || !!facts().described?.[target.entityType]?.includes(name),
+  has: (target, name) => name in target || !!fieldNames(target.entityType)?.has(name),
 };
 
 function readOnly(scene) {

@@ -1,10 +1,20 @@
 // Sets the scene, calls the rule and hands back its outcome as JSON text.
 
 // What describe tells is the same in most runs and much larger than a record: it arrives as text and is read when asked.
-let known = { told: '', facts: {} };
-function facts() {
-  if (known.told !== run.told) known = { told: run.told, facts: deepFreeze(parse(run.told)) };
-  return known.facts;
+let known = { told: '', facts: {}, names: new Map() };
+function knowledge() {
+  if (known.told !== run.told) known = { told: run.told, facts: deepFreeze(parse(run.told)), names: new Map() };
+  return known;
+}
+
+function facts() { return knowledge().facts; }
+
+// The names of a type's fields; undefined where the tracker does not tell them.
+function fieldNames(type) {
+  const { facts, names } = knowledge();
+  const list = hasOwn(facts.described ?? {}, type) ? facts.described[type] : undefined;
+  if (list !== undefined && !names.has(type)) names.set(type, new Set(list));
+  return names.get(type);
 }
 
 function incomingReplica(scene) {
