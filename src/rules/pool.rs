@@ -318,3 +318,32 @@ impl<S: Spawn> RuleEngine for Pool<S> {
         super::built_in(tracker_kind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nowhere;
+
+    impl Spawn for Nowhere {
+        fn spawn(&self) -> io::Result<Line> {
+            Ok(Line::new(tokio::io::sink(), tokio::io::empty(), None))
+        }
+    }
+
+    #[test]
+    fn a_worker_that_has_an_engine_of_the_connection_goes_first() {
+        let pool = Pool::with(Nowhere, 3, Duration::from_secs(1));
+        for owners in [&["a", "b"][..], &["c"], &["d"]] {
+            let mut line = Nowhere.spawn().expect("a line");
+            owners.iter().for_each(|owner| line.served(owner));
+            pool.inner.idle.lock().expect("nobody panicked").push(line);
+        }
+        let taken = ["a", "e", "c", "a"].map(|owner| pool.inner.line(owner).expect("a line").owners);
+        assert_eq!(taken, [vec!["a", "b"], vec!["d"], vec!["c"], vec![]]);
+        let mut line = Nowhere.spawn().expect("a line");
+        (0..ENGINES + 2).for_each(|owner| line.served(&owner.to_string()));
+        line.served("4");
+        assert_eq!((line.owners.len(), line.owners[0].as_str(), line.owners[ENGINES - 1].as_str()), (ENGINES, "2", "4"));
+    }
+}

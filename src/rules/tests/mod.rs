@@ -238,6 +238,20 @@ async fn runs_of_the_built_in_pair_share_an_engine_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn many_connections_take_turns_in_one_worker() {
+    let pool = pool();
+    for n in 0..100 {
+        let mut input = outgoing(json!({"n": n}));
+        if let RuleInput::Outgoing { connection, .. } = &mut input {
+            connection.id = format!("c{}", n % 20);
+            connection.name = format!("to-{}", n % 20);
+        }
+        let replica = pool.run("replica.n = entity.n; replica.c = connection.name", &input).await.expect("runs").replica;
+        assert_eq!(Value::Object(replica), json!({"n": n, "c": format!("to-{}", n % 20)}));
+    }
+}
+
+#[tokio::test]
 async fn big_integers_arrive_as_text_and_big_doubles_stay_numbers() {
     let input = outgoing(
         json!({"id": 9_007_199_254_740_993_u64, "edge": 9_007_199_254_740_992_u64, "list": [-9_007_199_254_740_995_i64], "big": 1e17}),
