@@ -12,7 +12,7 @@ use crate::{
     http_client::{Guard, client},
     lifecycle::Lifecycle,
     link::{self, Link},
-    rules::{Pool, PoolSettings},
+    rules::{Pool, PoolSettings, limits},
     secret::Sealer,
     server::{self, kit::node as door},
     store::{Store, keyfile},
@@ -24,8 +24,6 @@ use crate::{
 const GRACE: Duration = Duration::from_millis(3_500);
 /// `SIGXFSZ`, the same number on Linux and the BSDs.
 const XFSZ: i32 = 25;
-/// How long a rule may run.
-const RULE_WALL: Duration = Duration::from_secs(1);
 
 /// What a node takes from outside besides its configuration.
 #[derive(Clone)]
@@ -93,7 +91,7 @@ impl Node {
             program: outside.program,
             args: vec!["rule-worker".into()],
             workers: 2,
-            wall: RULE_WALL,
+            wall: limits::WALL,
         }));
         let opened = trackers::open(&config.trackers, &store, &clock, &rules).await?;
         let link = open_link(config, &store, &clock, &lifecycle, &opened).await?;

@@ -9,6 +9,7 @@
 //! `server/api`. Names are those of the design's word list.
 
 pub mod change;
+pub mod comment;
 pub mod connection;
 pub mod error;
 pub mod event;

@@ -10,6 +10,9 @@ pub const MAX_BYTES: usize = 1_000_000;
 /// Deepest nesting of a replica on the link.
 pub const MAX_DEPTH: usize = 32;
 
+/// What stands at the end of a text that was cut.
+pub const CUT_MARK: &str = "… [cut]";
+
 /// Why a replica may not travel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TooBig {

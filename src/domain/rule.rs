@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{connection::Mode, replica::Fields};
+use super::{
+    comment::{Attachment, Comment},
+    connection::Mode,
+    replica::{Fields, TooBig},
+};
 
 /// A side's pair of rules, as written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,10 +46,19 @@ pub struct EntityView {
     pub key: String,
     /// Values by the tracker's field names.
     pub fields: Fields,
+    /// Its comments.
+    #[serde(default)]
+    pub comments: Vec<Comment>,
+    /// Its files.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
 }
 
 /// What a rule may ask of describe: values listed for a picklist of the type, by field.
 pub type Listed = BTreeMap<String, Vec<String>>;
+
+/// Names of the fields that there are, by entity type. A type that is not here is not checked.
+pub type Described = BTreeMap<String, Vec<String>>;
 
 /// One run of a rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,10 +70,14 @@ pub enum RuleInput {
         entity: EntityView,
         /// Last replica sent.
         previous: Option<Fields>,
+        /// Names of the entity's fields that differ from what the other side last heard of.
+        changed: Vec<String>,
         /// The other side has no record yet.
         first_sync: bool,
         /// Context.
         connection: ConnectionView,
+        /// Which fields there are; counts in script mode only.
+        described: Described,
     },
     /// Replica → entity.
     Incoming {
@@ -78,7 +95,56 @@ pub enum RuleInput {
         connection: ConnectionView,
         /// Picklist values by field, where the tracker has them (first sync only).
         listed: Listed,
+        /// Which fields there are; counts in script mode only.
+        described: Described,
     },
+}
+
+impl RuleInput {
+    /// The connection that the run is for.
+    pub const fn connection(&self) -> &ConnectionView {
+        match self {
+            Self::Outgoing { connection, .. } | Self::Incoming { connection, .. } => connection,
+        }
+    }
+}
+
+/// What a rule wants beside values. It is carried out after the run, with what ends the work; a rule has no other hands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wishes {
+    /// Incoming, first sync: this record of ours is the twin; none is made.
+    pub link_to: Option<String>,
+    /// Incoming: what becomes of comments.
+    pub comments: Vec<Merge<Comment>>,
+    /// Incoming: what becomes of files.
+    pub attachments: Vec<Merge<Attachment>>,
+    /// Incoming: send this record back when it is written.
+    pub sync_back: bool,
+    /// The sync of this pair ends when this run's work is done.
+    pub stop: bool,
+    /// Other records of ours whose sync is to start.
+    pub sync: Vec<SyncWish>,
+}
+
+/// What becomes of one comment or file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Merge<T> {
+    /// The one that came from `remote_id` is to be like this: made, or changed where it was made before.
+    Write(T),
+    /// The one that came from the comment or file of this id is to go.
+    Remove(String),
+}
+
+/// A record whose sync is to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncWish {
+    /// Entity type by the tracker's name.
+    pub entity_type: String,
+    /// Key by the tracker.
+    pub key: String,
 }
 
 /// What a run did.
@@ -91,6 +157,8 @@ pub struct RuleOutput {
     pub assigned: Fields,
     /// Incoming: the entity type that the rule chose.
     pub entity_type: Option<String>,
+    /// What is to happen beside that.
+    pub wishes: Wishes,
     /// The rule called `skip(reason)`.
     pub skip: Option<String>,
     /// What the rule logged.
@@ -114,6 +182,9 @@ pub enum RuleError {
         /// What to do.
         advice: String,
     },
+    /// The replica that it made may not travel.
+    #[error(transparent)]
+    TooBig(#[from] TooBig),
     /// It hit a limit.
     #[error("the rule was stopped: {0}")]
     Limit(String),

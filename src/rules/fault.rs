@@ -11,7 +11,7 @@
 //! Trap: a syntax error behind the last line is one of the text around the rule. It means that the rule's brackets or
 //! quotes do not match, and is told as that, at the rule's end.
 
-use super::sandbox::PARAMETERS;
+use super::source::PARAMETERS;
 use crate::domain::rule::RuleError;
 
 /// Most characters of a line that are shown.

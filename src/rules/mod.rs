@@ -1,23 +1,26 @@
 //! Rules: people's JavaScript, run in child processes within limits.
 //!
 //! ```text
-//!  RuleEngine::run ─▶ Pool ── job (u32 + JSON) ──▶ worker (child process) ─▶ Sandbox ─▶ prelude.js ─▶ the rule
+//!  RuleEngine::run ─▶ Pool ── job (u32 + JSON) ──▶ worker (child process) ─▶ Sandbox ─▶ world/*.js ─▶ the rule
 //!                      ▲                                  │
 //!                      └───────── answer ─────────────────┘
 //! ```
 //!
 //! [`Pool`] keeps a few children (`wicketgate rule-worker`), one job at a time each, and kills a child that has not
 //! answered after twice the wall-clock limit. The child ([`worker`]) confines itself and reads jobs until its input ends.
-//! Each rule that somebody wrote gets a runtime and a context of its own (`sandbox`), so its globals never reach the next;
-//! the next pair is made while the child would be idle. Runs of the built-in pair, which is ours, may share one. `prelude.js` builds what the rule sees, and checks what it leaves.
+//! It keeps an engine for each of the last few connections (`realm`, `sandbox`), and one more made ahead. An engine serves
+//! again because nothing that a script can reach can be changed; the scripts of two connections never share one, except
+//! the built-in pair, which is ours. `world/*.js` builds what the rule sees, and checks what it leaves. [`limits`] has all
+//! limits on one page.
 //!
-//! What a rule may count on:
+//! What a rule may count on (`docs/RULES.md` is the user's reference):
 //! - A rule is a function body in strict mode: `return` ends it, `skip(reason)` ends it and says that nothing should
 //!   happen (also where the rule catches what `skip` throws). Calls answer at once; a returned promise is an error.
 //! - Outgoing: `entity` is read-only, `replica` starts empty. Incoming: `replica` and `previous` are frozen; an assignment
 //!   to a field of `entity` is recorded even if the value is the current one; assigning `undefined` means "leave it".
 //!   Current nested values are frozen: assign a new list rather than push into the old one.
 //! - `replica.deleted` and `replica.changed`, `entity.entityType` and `entity.key` do not show in loops over fields.
+//! - The language's own objects are frozen: `Array.prototype.last = …` and `globalThis.x = …` throw.
 //! - JavaScript has one kind of number. An integer beyond 2^53 would be rounded, so a rule sees it as text, and a rule
 //!   that only copies hands on that text. A number beyond 2^53 that a rule leaves is a floating-point number.
 //!
@@ -30,17 +33,25 @@
 //! - A child's pipes belong to the asynchronous runtime in which it was started: that runtime must outlive the pool.
 //! - Precompiled bytecode is never loaded, and there is no module loader: `import()` never settles.
 //!
-//! One more helper: give it to `make` in `prelude.js` and name it in `sandbox::PARAMETERS`, same place in both. One more
-//! built-in pair: two files in `builtin/` and a line in [`BUILT_IN`].
+//! One more helper: a function in `world/helpers.js`, an example in `docs/RULES.md`. One more name that a rule sees: give it
+//! to `make` in `world/play.js` and to `harden` in `world/realm.js`, and name it in `source::PARAMETERS`, same place in both.
+//! One more built-in pair: two files in `builtin/` and a line in [`BUILT_IN`].
 
+mod declarations;
 mod fault;
+pub mod limits;
+mod native;
+mod notation;
 mod pool;
 mod protocol;
+mod realm;
 mod sandbox;
+mod source;
 #[cfg(test)]
 mod tests;
 pub mod worker;
 
+pub use declarations::declarations;
 pub use pool::{Line, Pool, PoolSettings, Processes, Spawn};
 
 use crate::domain::rule::RulePair;

@@ -24,16 +24,11 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-use super::protocol::{self, Answer, Job, Kind, MAX_FRAME, Scene, Verdict};
+use super::{
+    limits::{ENGINES, MAX_BUSY, MAX_DYING, MAX_FRAME, MAX_WAITING},
+    protocol::{self, Answer, Job, Kind, Scene, Told, Verdict},
+};
 use crate::domain::rule::{EntityView, RuleEngine, RuleError, RuleInput, RuleOutput, RulePair};
-
-/// How many runs may wait for a child.
-const MAX_WAITING: usize = 1000;
-/// A child that was busy this long in all is replaced, before its own processor limit ends it in the middle of a run.
-const MAX_BUSY: Duration = Duration::from_secs(30);
-
-/// How long a worker whose line broke may take to be gone.
-const MAX_DYING: Duration = Duration::from_secs(1);
 
 /// How rules are run.
 #[derive(Clone, Debug)]
@@ -54,6 +49,8 @@ pub struct Line {
     from: BufReader<Box<dyn AsyncRead + Send + Sync + Unpin>>,
     child: Option<Child>,
     busy: Duration,
+    /// Whose engines the worker keeps, the last used one last.
+    owners: Vec<String>,
 }
 
 impl Line {
@@ -63,12 +60,27 @@ impl Line {
         from: impl AsyncRead + Send + Sync + Unpin + 'static,
         child: Option<Child>,
     ) -> Self {
-        Self { to: Box::new(to), from: BufReader::with_capacity(1 << 16, Box::new(from)), child, busy: Duration::ZERO }
+        Self {
+            to: Box::new(to),
+            from: BufReader::with_capacity(1 << 16, Box::new(from)),
+            child,
+            busy: Duration::ZERO,
+            owners: Vec::new(),
+        }
     }
 
     /// The worker's process, where it is one that lives.
     pub fn id(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
+    }
+
+    /// Notes whose engine the worker has used, as the worker does.
+    fn served(&mut self, owner: &str) {
+        self.owners.retain(|known| known != owner);
+        if self.owners.len() == ENGINES {
+            self.owners.remove(0);
+        }
+        self.owners.push(owner.to_owned());
     }
 
     /// It may have been ended by somebody while it was idle; that is no rule's fault.
@@ -161,6 +173,13 @@ impl Drop for Place<'_> {
     }
 }
 
+/// What is to run.
+struct Script<'a> {
+    kind: Kind,
+    owner: &'a str,
+    source: &'a str,
+}
+
 impl Pool {
     /// A pool of child processes; the first starts with the first rule.
     pub fn new(settings: PoolSettings) -> Self {
@@ -186,17 +205,19 @@ impl<S: Spawn> Pool<S> {
         }
     }
 
-    async fn verdict(&self, kind: Kind, source: &str, scene: Scene<'_>) -> Result<Verdict, RuleError> {
+    async fn verdict(&self, script: Script<'_>, scene: Scene<'_>, told: Told<'_>) -> Result<Verdict, RuleError> {
+        let Script { kind, owner, source } = script;
         let inner = &self.inner;
         let id = inner.jobs.fetch_add(1, Ordering::Relaxed);
         let wall_ms = u64::try_from(inner.wall.as_millis()).unwrap_or(u64::MAX);
-        let job = protocol::frame(&Job { id, wall_ms, kind, source, scene })
+        let job = protocol::frame(&Job { id, wall_ms, kind, owner, source, scene, told })
             .map_err(|bytes| RuleError::Limit(format!("rule and record have {bytes} bytes; at most {MAX_FRAME} are taken")))?;
         let turn = inner.turn().await?;
-        let mut line = inner.line()?;
+        let mut line = inner.line(owner)?;
         let started = Instant::now();
         let answered = tokio::time::timeout(inner.wall * 2, line.ask(&job)).await;
         line.busy += started.elapsed();
+        line.served(owner);
         let result = match answered {
             Ok(Ok(bytes)) => read(&bytes, id),
             Ok(Err(error)) => Err(line.fate(&error).await),
@@ -245,20 +266,19 @@ impl<S: Spawn> Inner<S> {
         self.turns.acquire().await.map_err(|_| RuleError::Engine("the pool is closed".to_owned()))
     }
 
-    fn line(&self) -> Result<Line, RuleError> {
+    /// An idle worker, best one that has an engine of this owner; else a new one.
+    fn line(&self, owner: &str) -> Result<Line, RuleError> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            match idle {
-                Some(mut line) => {
-                    if line.alive() {
-                        return Ok(line);
-                    }
-                }
-                None => {
-                    return self.spawn.spawn().map_err(|error| RuleError::Engine(format!("no worker could be started: {error}")));
-                }
+            let known = idle.iter().rposition(|line| line.owners.iter().any(|known| known == owner));
+            let Some(at) = known.or_else(|| idle.len().checked_sub(1)) else { break };
+            let mut line = idle.remove(at);
+            if line.alive() {
+                return Ok(line);
             }
         }
+        drop(idle);
+        self.spawn.spawn().map_err(|error| RuleError::Engine(format!("no worker could be started: {error}")))
     }
 }
 
@@ -276,19 +296,54 @@ fn read(bytes: &[u8], id: u64) -> Result<Answer, RuleError> {
 #[async_trait]
 impl<S: Spawn> RuleEngine for Pool<S> {
     async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
-        self.verdict(Kind::Rule, source, Scene::rule(input)).await?.output(source)
+        // The built-in pair is ours: all connections may share its engine.
+        let owner = if super::is_built_in(source) { "" } else { input.connection().id.as_str() };
+        let script = Script { kind: Kind::Rule, owner, source };
+        self.verdict(script, Scene::rule(input), Told::rule(input)).await?.output(source)
     }
 
     async fn check(&self, source: &str) -> Result<(), RuleError> {
         let nobody = EntityView::default();
-        self.verdict(Kind::Check, source, Scene::filter(&nobody)).await?.parses(source)
+        let script = Script { kind: Kind::Check, owner: "", source };
+        self.verdict(script, Scene::filter(&nobody), Told::default()).await?.parses(source)
     }
 
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError> {
-        self.verdict(Kind::Expression, filter, Scene::filter(entity)).await?.truth(filter)
+        // Whose it is nobody says: each has an engine of its own.
+        let script = Script { kind: Kind::Expression, owner: filter, source: filter };
+        self.verdict(script, Scene::filter(entity), Told::default()).await?.truth(filter)
     }
 
     fn built_in(&self, tracker_kind: &str) -> Option<RulePair> {
         super::built_in(tracker_kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nowhere;
+
+    impl Spawn for Nowhere {
+        fn spawn(&self) -> io::Result<Line> {
+            Ok(Line::new(tokio::io::sink(), tokio::io::empty(), None))
+        }
+    }
+
+    #[test]
+    fn a_worker_that_has_an_engine_of_the_connection_goes_first() {
+        let pool = Pool::with(Nowhere, 3, Duration::from_secs(1));
+        for owners in [&["a", "b"][..], &["c"], &["d"]] {
+            let mut line = Nowhere.spawn().expect("a line");
+            owners.iter().for_each(|owner| line.served(owner));
+            pool.inner.idle.lock().expect("nobody panicked").push(line);
+        }
+        let taken = ["a", "e", "c", "a"].map(|owner| pool.inner.line(owner).expect("a line").owners);
+        assert_eq!(taken, [vec!["a", "b"], vec!["d"], vec!["c"], vec![]]);
+        let mut line = Nowhere.spawn().expect("a line");
+        (0..ENGINES + 2).for_each(|owner| line.served(&owner.to_string()));
+        line.served("4");
+        assert_eq!((line.owners.len(), line.owners[0].as_str(), line.owners[ENGINES - 1].as_str()), (ENGINES, "2", "4"));
     }
 }

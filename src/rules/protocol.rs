@@ -9,15 +9,14 @@ use std::{
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Number, Value, value::RawValue};
 
-use super::fault;
+use super::{fault, limits::MAX_FRAME};
 use crate::domain::{
+    comment::{Attachment, Comment},
     connection::Mode,
     replica::{self, Fields},
-    rule::{ConnectionView, EntityView, Listed, RuleError, RuleInput, RuleOutput},
+    rule::{ConnectionView, Described, EntityView, Listed, RuleError, RuleInput, RuleOutput, Wishes},
 };
 
-/// Largest job or answer, in bytes; a rule has 16 MiB for everything.
-pub const MAX_FRAME: usize = 4 << 20;
 /// Largest integer that JavaScript's numbers hold together with all smaller ones.
 const MAX_EXACT: u64 = 1 << 53;
 
@@ -42,10 +41,14 @@ pub struct Job<'a> {
     pub wall_ms: u64,
     /// How to read `source`.
     pub kind: Kind,
+    /// Whose it is: scripts of one owner may share an engine.
+    pub owner: &'a str,
     /// The text.
     pub source: &'a str,
     /// What it sees.
     pub scene: Scene<'a>,
+    /// What describe tells.
+    pub told: Told<'a>,
 }
 
 /// A job as the worker reads it.
@@ -59,10 +62,16 @@ pub struct Order<'a> {
     pub kind: Kind,
     /// See [`Job`].
     #[serde(borrow)]
+    pub owner: Cow<'a, str>,
+    /// See [`Job`].
+    #[serde(borrow)]
     pub source: Cow<'a, str>,
     /// JSON text of a [`Scene`].
     #[serde(borrow)]
     pub scene: &'a RawValue,
+    /// JSON text of a [`Told`].
+    #[serde(borrow)]
+    pub told: &'a RawValue,
 }
 
 /// What the worker answers.
@@ -108,6 +117,7 @@ struct Outcome {
     replica: Fields,
     assigned: Fields,
     entity_type: Option<String>,
+    wishes: Wishes,
     skip: Option<String>,
     log: Vec<String>,
 }
@@ -117,13 +127,14 @@ impl Verdict {
     pub fn output(self, source: &str) -> Result<RuleOutput, RuleError> {
         match self {
             Self::Outcome(text) => {
-                let Outcome { mut replica, mut assigned, entity_type, skip, log } =
-                    serde_json::from_str(text.get()).map_err(|error| {
+                let Outcome { mut replica, mut assigned, entity_type, wishes, skip, log } = serde_json::from_str(text.get())
+                    .map_err(|error| {
                         let what = format!("what the rule left is not valid JSON (text with half a character?): {error}");
                         fault::script(source, what, None, None)
                     })?;
+                replica::check(&replica)?;
                 replica.values_mut().chain(assigned.values_mut()).for_each(as_doubles);
-                Ok(RuleOutput { replica, assigned, entity_type, skip, log })
+                Ok(RuleOutput { replica, assigned, entity_type, wishes, skip, log })
             }
             other => Err(other.error(source)),
         }
@@ -211,13 +222,33 @@ pub struct Scene<'a> {
     fields: ExactFields<'a>,
     entity_type: &'a str,
     key: &'a str,
+    comments: &'a [Comment],
+    attachments: &'a [Attachment],
+    /// Names of fields are checked.
+    checked: bool,
     replica: Option<ExactFields<'a>>,
     previous: Option<ExactFields<'a>>,
     changed: Vec<String>,
     deleted: bool,
     first_sync: bool,
     connection: Option<ConnectionScene<'a>>,
-    listed: Cow<'a, Listed>,
+}
+
+/// What describe tells of the tracker's types; most rules never look at it, so the engine gets it as text.
+#[derive(Serialize, Default)]
+pub struct Told<'a> {
+    listed: Option<&'a Listed>,
+    described: Option<&'a Described>,
+}
+
+impl<'a> Told<'a> {
+    /// What a rule may ask for.
+    pub fn rule(input: &'a RuleInput) -> Self {
+        match input {
+            RuleInput::Outgoing { described, .. } => Self { listed: None, described: Some(described) },
+            RuleInput::Incoming { listed, described, .. } => Self { listed: Some(listed), described: Some(described) },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -238,35 +269,39 @@ impl<'a> Scene<'a> {
             fields: ExactFields(&entity.fields),
             entity_type: &entity.entity_type,
             key: &entity.key,
+            comments: &entity.comments,
+            attachments: &entity.attachments,
+            checked: false,
             replica: None,
             previous: None,
             changed: Vec::new(),
             deleted: false,
             first_sync: false,
             connection: None,
-            listed: Cow::Owned(Listed::new()),
         }
     }
 
     /// The scene of a rule.
     pub fn rule(input: &'a RuleInput) -> Self {
         match input {
-            RuleInput::Outgoing { entity, previous, first_sync, connection } => Self {
+            RuleInput::Outgoing { entity, previous, changed, first_sync, connection, described } => Self {
                 direction: "outgoing",
+                checked: connection.mode == Mode::Script && !described.is_empty(),
+                changed: changed.clone(),
                 previous: previous.as_ref().map(ExactFields),
                 first_sync: *first_sync,
                 connection: Some(connection_scene(connection)),
                 ..Self::filter(entity)
             },
-            RuleInput::Incoming { entity, replica, previous, first_sync, deleted, connection, listed } => Self {
+            RuleInput::Incoming { entity, replica, previous, first_sync, deleted, connection, described, .. } => Self {
                 direction: "incoming",
+                checked: connection.mode == Mode::Script && !described.is_empty(),
                 replica: Some(ExactFields(replica)),
                 changed: replica::differences(replica, previous.as_ref().unwrap_or(&Fields::new())),
                 previous: previous.as_ref().map(ExactFields),
                 deleted: *deleted,
                 first_sync: *first_sync,
                 connection: Some(connection_scene(connection)),
-                listed: Cow::Borrowed(listed),
                 ..Self::filter(entity)
             },
         }

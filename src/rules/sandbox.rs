@@ -1,196 +1,107 @@
-//! One run of one script in a script engine of its own.
+//! Runs of scripts in one engine, and what becomes of the engine after each.
 
 use std::{
-    cell::Cell,
-    rc::Rc,
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
-use rquickjs::{
-    CaughtError, Context, Ctx, Function, Object, Runtime, Value,
-    context::{EvalOptions, intrinsic},
-};
+use rquickjs::{CaughtError, Ctx, Object, Persistent, Value};
 use serde_json::value::RawValue;
 
-use super::protocol::{Kind, Order, Verdict};
+use super::{
+    limits,
+    protocol::{Kind, Order, Verdict},
+    realm::Realm,
+    source::{self, Failed, RULE_FILE},
+};
 
-const PRELUDE: &str = include_str!("prelude.js");
-/// Where the prelude waits for the rule; gone before the rule runs.
-const PRELUDE_NAME: &str = "prelude";
-/// The rule's file name in the engine's traces.
-const RULE_FILE: &str = "rule.js";
-/// What a rule sees, in the order in which the prelude gives it.
-pub const PARAMETERS: &str = "entity,replica,previous,firstSync,connection,skip,log,nodeHelper";
-/// Memory of one run: input, script and outcome.
-const MEMORY: usize = 16 << 20;
-/// Stack of one run.
-const STACK: usize = 256 << 10;
+/// Most sources that one engine keeps ready.
+const MOST_LOADED: usize = 8;
 
-/// No shared memory, no weak references, no fine clock.
-type Intrinsics = (
-    intrinsic::Date,
-    intrinsic::Eval,
-    intrinsic::RegExpCompiler,
-    intrinsic::RegExp,
-    intrinsic::Json,
-    intrinsic::Proxy,
-    intrinsic::MapSet,
-    intrinsic::Promise,
-);
-
-/// How often an engine may serve the built-in pair, which leaves nothing behind.
-const MOST_RUNS: u32 = 500;
-
-/// A runtime and context with the prelude in it: nobody's rule has run there, except perhaps the built-in pair's.
+/// An engine that serves one owner's scripts.
 pub struct Sandbox {
-    context: Context,
+    /// Sources that were loaded before. They have to be gone before the engine is.
+    loaded: HashMap<String, Persistent<Value<'static>>>,
+    realm: Realm,
     runs: u32,
-    deadline: Rc<Cell<Option<Instant>>>,
-    stopped: Rc<Cell<bool>>,
 }
 
 /// A run that ended.
 pub struct Ran {
     /// How it went.
     pub verdict: Verdict,
-    /// The engine; `None` where it was left in a state in which freeing it may abort.
-    pub remains: Option<Sandbox>,
+    /// What becomes of the engine.
+    pub remains: Remains,
+}
+
+/// What becomes of an engine after a run.
+pub enum Remains {
+    /// It serves again.
+    Fit(Box<Sandbox>),
+    /// It is put away.
+    Spent,
+    /// It was left in a state in which freeing it may abort: it was leaked, and the worker leaves.
+    Broken,
 }
 
 impl Sandbox {
-    /// Makes the engine and loads the prelude.
+    /// Makes the engine.
     pub fn new() -> Result<Self, String> {
-        let runtime = Runtime::new().map_err(|error| error.to_string())?;
-        runtime.set_memory_limit(MEMORY);
-        runtime.set_max_stack_size(STACK);
-        let deadline = Rc::new(Cell::new(None::<Instant>));
-        let stopped = Rc::new(Cell::new(false));
-        let (watched, stop) = (Rc::clone(&deadline), Rc::clone(&stopped));
-        runtime.set_interrupt_handler(Some(Box::new(move || {
-            let late = watched.get().is_some_and(|deadline| Instant::now() >= deadline);
-            stop.set(stop.get() || late);
-            late
-        })));
-        let context = Context::custom::<Intrinsics>(&runtime).map_err(|error| error.to_string())?;
-        context
-            .with(|ctx| {
-                let prelude: Function<'_> = ctx.eval_with_options(PRELUDE, options("prelude.js"))?;
-                ctx.globals().set(PRELUDE_NAME, prelude)
-            })
-            .map_err(|error| error.to_string())?;
-        Ok(Self { context, runs: 0, deadline, stopped })
-    }
-
-    /// Whether it is as good as fresh after a run of this order.
-    pub fn serves_again(&self, order: &Order<'_>) -> bool {
-        self.runs < MOST_RUNS && super::is_built_in(&order.source)
+        Ok(Self { loaded: HashMap::new(), realm: Realm::new()?, runs: 0 })
     }
 
     /// Runs the script once.
     pub fn run(mut self, order: &Order<'_>) -> Ran {
-        let wall = Duration::from_millis(order.wall_ms);
-        self.deadline.set(Some(Instant::now() + wall));
+        let started = Instant::now();
         self.runs += 1;
-        let verdict = self.context.with(|ctx| match run(&ctx, order) {
+        let (realm, loaded) = (&self.realm, &mut self.loaded);
+        let verdict = realm.within(Duration::from_millis(order.wall_ms), |ctx| match run(ctx, realm, loaded, order) {
             Ok(verdict) => verdict,
-            Err((error, shift)) => blame(&ctx, error, shift),
+            Err((error, shift)) => blame(ctx, error, shift, started.elapsed()),
         });
-        if self.stopped.get() {
+        if self.realm.was_stopped() || matches!(verdict, Verdict::Limit(_)) {
+            let stopped = self.realm.was_stopped();
             std::mem::forget(self);
-            let verdict = Verdict::Limit(format!("it ran longer than {} ms", order.wall_ms));
-            return Ran { verdict, remains: None };
+            let verdict = if stopped { Verdict::Limit(format!("it ran longer than {} ms", order.wall_ms)) } else { verdict };
+            return Ran { verdict, remains: Remains::Broken };
         }
-        if matches!(verdict, Verdict::Limit(_)) {
-            std::mem::forget(self);
-            return Ran { verdict, remains: None };
-        }
-        Ran { verdict, remains: Some(self) }
+        let fit = self.runs < limits::MOST_RUNS && started.elapsed() < limits::QUICK && !self.realm.has_leftovers();
+        Ran { verdict, remains: if fit { Remains::Fit(Box::new(self)) } else { Remains::Spent } }
     }
 }
 
-fn options(file: &str) -> EvalOptions {
-    let mut options = EvalOptions::default();
-    options.filename = Some(file.to_owned());
-    options
-}
+type Loaded = HashMap<String, Persistent<Value<'static>>>;
 
-/// Text around a source.
-///
-/// A source must not be able to close what is around it and go on by itself: it would run while it is only being read, and
-/// keep what it likes. So it has to parse in two surroundings that have nothing in common behind a bracket too much. Behind
-/// the body of an arrow function in brackets stands `,` or `)`, behind a method another member of the class.
-///
-/// There is no line break before the source, so that lines stay and only the first line's columns move.
-struct Around {
-    prefix: String,
-    suffix: &'static str,
-}
-
-impl Around {
-    /// What is only parsed: it throws before it reaches the source.
-    fn tried(kind: Kind) -> Self {
-        match kind {
-            Kind::Rule | Kind::Check => Self { prefix: "throw 0;(class{rule(){".to_owned(), suffix: "\n}})" },
-            Kind::Expression => Self { prefix: "throw 0;[".to_owned(), suffix: "\n]" },
-        }
-    }
-
-    /// What is used. Constants rather than parameters: `replica = {…}` would be lost in silence.
-    fn used(kind: Kind) -> Self {
-        match kind {
-            Kind::Rule | Kind::Check => {
-                Self { prefix: format!("((...all)=>{{const [{PARAMETERS}]=all;return (()=>{{"), suffix: "\n})})" }
-            }
-            Kind::Expression => Self { prefix: "((entity)=>(".to_owned(), suffix: "\n))" },
-        }
-    }
-
-    fn eval<'js>(&self, ctx: &Ctx<'js>, source: &str) -> rquickjs::Result<Value<'js>> {
-        ctx.eval_with_options([&self.prefix, source, self.suffix].concat(), options(RULE_FILE))
-    }
-}
-
-/// A script's error, with the number of columns that the text around it takes in the first line.
-type Failed = (rquickjs::Error, usize);
-
-/// The source as a function that makes the rule or the filter; nothing of it has run.
-fn load<'js>(ctx: &Ctx<'js>, order: &Order<'_>) -> Result<Value<'js>, Failed> {
-    let tried = Around::tried(order.kind);
-    match tried.eval(ctx, &order.source) {
-        Err(rquickjs::Error::Exception) => {
-            let thrown = ctx.catch();
-            if thrown.as_int() != Some(0) {
-                return Err((ctx.throw(thrown), tried.prefix.len()));
-            }
-        }
-        Err(error) => return Err((error, tried.prefix.len())),
-        Ok(_) => return Err((rquickjs::Error::Unknown, 0)),
-    }
-    let used = Around::used(order.kind);
-    used.eval(ctx, &order.source).map_err(|error| (error, used.prefix.len()))
-}
-
-fn run(ctx: &Ctx<'_>, order: &Order<'_>) -> Result<Verdict, Failed> {
-    let make = load(ctx, order)?;
+fn run(ctx: &Ctx<'_>, realm: &Realm, loaded: &mut Loaded, order: &Order<'_>) -> Result<Verdict, Failed> {
     if order.kind == Kind::Check {
-        return Ok(Verdict::Parses);
+        return source::load(ctx, order.kind, &order.source).map(|_| Verdict::Parses);
     }
-    play(ctx, order, make).map_err(|error| (error, Around::used(order.kind).prefix.len()))
+    let make = match loaded.get(order.source.as_ref()) {
+        Some(make) => make.clone().restore(ctx).map_err(|error| (error, 0))?,
+        None => {
+            let make = source::load(ctx, order.kind, &order.source)?;
+            if loaded.len() == MOST_LOADED {
+                loaded.clear();
+            }
+            loaded.insert(order.source.clone().into_owned(), Persistent::save(ctx, make.clone()));
+            make
+        }
+    };
+    play(ctx, realm, order, make).map_err(|error| (error, source::shift(order.kind)))
 }
 
-fn play<'js>(ctx: &Ctx<'js>, order: &Order<'_>, make: Value<'js>) -> rquickjs::Result<Verdict> {
-    let globals = ctx.globals();
-    let prelude: Function<'_> = globals.get(PRELUDE_NAME)?;
-    globals.remove(PRELUDE_NAME)?;
+fn play<'js>(ctx: &Ctx<'js>, realm: &Realm, order: &Order<'_>, make: Value<'js>) -> rquickjs::Result<Verdict> {
+    let play = realm.play(ctx)?;
     let scene = ctx.json_parse(order.scene.get())?;
     if order.kind == Kind::Expression {
-        return prelude.call((make, scene)).map(Verdict::Truth);
+        return play.call((make, scene)).map(Verdict::Truth);
     }
-    let text: String = prelude.call((make, scene))?;
-    if super::is_built_in(&order.source) {
-        globals.set(PRELUDE_NAME, prelude)?;
+    let left: String = play.call((make, scene, order.told.get()))?;
+    if left.len() > limits::MAX_OUTCOME {
+        let (bytes, most) = (left.len(), limits::MAX_OUTCOME);
+        return Ok(Verdict::Limit(format!("it left {bytes} bytes; at most {most} can be kept")));
     }
-    Ok(match RawValue::from_string(text) {
+    Ok(match RawValue::from_string(left) {
         Ok(outcome) => Verdict::Outcome(outcome),
         Err(error) => script_error(format!("what the rule left is not valid JSON: {error}")),
     })
@@ -201,26 +112,33 @@ fn script_error(message: String) -> Verdict {
 }
 
 /// Turns what was thrown into a verdict.
-fn blame(ctx: &Ctx<'_>, error: rquickjs::Error, shift: usize) -> Verdict {
+fn blame(ctx: &Ctx<'_>, error: rquickjs::Error, shift: usize, took: Duration) -> Verdict {
     match CaughtError::from_error(ctx, error) {
         CaughtError::Exception(exception) => {
             let name = text(exception.as_object(), "name").unwrap_or_default();
             let message = text(exception.as_object(), "message").unwrap_or_default();
             match (name.as_str(), message.as_str()) {
                 ("InternalError", "out of memory") => {
-                    return Verdict::Limit(format!("it needs more than {} MiB of memory", MEMORY >> 20));
+                    return Verdict::Limit(format!("it needs more than {} MiB of memory", limits::MEMORY >> 20));
                 }
                 ("RangeError", "Maximum call stack size exceeded") | ("InternalError", "stack overflow") => {
-                    return Verdict::Limit(format!("it calls itself too deeply (more than {} KiB of stack)", STACK >> 10));
+                    return Verdict::Limit(format!(
+                        "it calls itself too deeply (more than {} KiB of stack)",
+                        limits::STACK >> 10
+                    ));
                 }
                 _ => {}
             }
             let (line, column) = text(exception.as_object(), "stack").and_then(|stack| position(&stack, shift)).unzip();
             Verdict::Script { message: cut(format!("{name}: {message}")), line, column }
         }
+        // Filling that much takes a while.
+        CaughtError::Value(value) if value.is_null() && took > limits::QUICK => {
+            Verdict::Limit(format!("it needs more than {} MiB of memory", limits::MEMORY >> 20))
+        }
         CaughtError::Value(value) if value.is_null() => script_error(format!(
             "the rule threw null (the engine also says this of a rule that needs more than {} MiB of memory)",
-            MEMORY >> 20
+            limits::MEMORY >> 20
         )),
         CaughtError::Value(value) => {
             let shown = value.get::<rquickjs::Coerced<String>>().map_or_else(|_| value.type_name().to_owned(), |text| text.0);

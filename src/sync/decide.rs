@@ -281,6 +281,7 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
             deleted: item.folded.deleted,
             connection: view::connection(&item.connection),
             listed: view::listed(&description),
+            described: view::described(&item.connection, &description),
         };
         let rules = worker.parts.rules.clone();
         let source = pair.incoming.clone();
@@ -317,7 +318,8 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
 
 fn blank(worker: &Worker) -> crate::domain::rule::EntityView {
     let entity_type = worker.tracker.default_entity_type().to_owned();
-    crate::domain::rule::EntityView { fields: worker.tracker.defaults(&entity_type), entity_type, key: String::new() }
+    let fields = worker.tracker.defaults(&entity_type);
+    crate::domain::rule::EntityView { fields, entity_type, ..Default::default() }
 }
 
 async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Description, Stop> {

@@ -7,7 +7,7 @@ use super::{
     judge::{Known, concerning, lines_of, overlay},
     outgoing::Worker,
     plan::{self, outgoing::Decision},
-    settle::{Again, Settle, Trouble},
+    settle::{Settle, Trouble},
     stand_in::Told,
     triage::{OWN_CREATE, is_asked, own_create},
     view,
@@ -21,7 +21,6 @@ use crate::{
         history::{FieldChange, Outcome},
         ids::{ConnectionId, EntityRef, EventId, TwinId, twin_id},
         replica,
-        rule::RuleInput,
         tracker::{Entity, Found},
         twin::{Memory, Status, Twin},
     },
@@ -197,11 +196,9 @@ async fn speak(
         Ok(pair) => pair,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
-    let input = RuleInput::Outgoing {
-        entity: view::entity(&shown),
-        previous: twin.memory.sent.clone(),
-        first_sync: twin.remote.is_none(),
-        connection: view::connection(connection),
+    let input = match view::outgoing(worker, connection, &twin.memory, &shown, twin.remote.is_none()).await {
+        Ok(input) => input,
+        Err(trouble) => return park(worker, twin, case, trouble),
     };
     let output = match worker.parts.rules.run(&pair.outgoing, &input).await {
         Ok(output) => output,
@@ -213,16 +210,6 @@ async fn speak(
             done.twins.push(twin);
         }
         return done;
-    }
-    if let Err(error) = replica::check(&output.replica) {
-        let trouble = Trouble {
-            code: "replica_too_large".to_owned(),
-            title: "The replica is too large".to_owned(),
-            detail: error.to_string(),
-            advice: "Let the outgoing rule send less of this record.".to_owned(),
-            again: Again::Newer,
-        };
-        return park(worker, twin, case, trouble);
     }
     let now = worker.parts.clock.now();
     let told_at = changes.iter().filter_map(|change| change.change.content.as_ref()?.told_at).max();

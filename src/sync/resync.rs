@@ -207,10 +207,6 @@ async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin, record:
     let entity = super::apply::entity_of(twin, Some(&record.found))?;
     let pair = view::rules(worker, connection).await.ok()?;
     let replica = written::replica_of(worker, connection, &pair.outgoing, &twin.memory, &entity).await?;
-    if let Err(error) = replica::check(&replica) {
-        tracing::warn!(twin = %twin.id, "the new epoch goes without a record: {error}");
-        return None;
-    }
     let modified_at = entity.modified_at.map(|at| Time(at.0 + record.offset_ms));
     let (changed, confirmed) = not_confirmed(worker, twin, &replica, modified_at);
     let event = Sync {

@@ -71,6 +71,7 @@ impl Trouble {
     /// A rule's failure.
     pub(super) fn rule(direction: &str, error: &RuleError) -> Self {
         let (code, advice, again) = match error {
+            RuleError::TooBig(_) => ("replica_too_large", "Let the rule send less of this record.", Again::Newer),
             RuleError::Script { advice, .. } => ("rule_failed", advice.as_str(), Again::Person),
             RuleError::Limit(_) => ("rule_limit", "Make the rule do less, then retry.", Again::Person),
             RuleError::Engine(_) => ("rule_engine", "Nothing to do if it passes; else look at the node's log.", Again::Soon),

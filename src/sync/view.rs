@@ -5,14 +5,16 @@ use super::{
     settle::{Again, Trouble},
 };
 use crate::domain::{
-    connection::Connection,
-    rule::{ConnectionView, EntityView, Listed, RulePair},
-    tracker::{Description, Entity},
+    connection::{Connection, Mode},
+    replica,
+    rule::{ConnectionView, Described, EntityView, Listed, RuleInput, RulePair},
+    tracker::{Caller, Description, Entity},
+    twin::Memory,
 };
 
 /// The connection's published pair, or the built-in one of our tracker's kind.
 pub(super) async fn rules(worker: &Worker, connection: &Connection) -> Result<RulePair, Trouble> {
-    if connection.mode == crate::domain::connection::Mode::Script {
+    if connection.mode == Mode::Script {
         let id = connection.id;
         let published = worker.parts.store.read("rules", move |tx| Box::pin(async move { tx.rules(id).await })).await;
         match published {
@@ -38,7 +40,33 @@ fn trouble(code: &str, detail: &str, again: Again) -> Trouble {
 
 /// A record as a rule sees it.
 pub(super) fn entity(entity: &Entity) -> EntityView {
-    EntityView { entity_type: entity.entity_type.clone(), key: entity.key.clone(), fields: entity.fields.clone() }
+    let Entity { entity_type, key, fields, .. } = entity.clone();
+    EntityView { entity_type, key, fields, ..EntityView::default() }
+}
+
+/// What an outgoing rule is shown of a record.
+pub(super) async fn outgoing(
+    worker: &Worker,
+    on: &Connection,
+    memory: &Memory,
+    shown: &Entity,
+    first_sync: bool,
+) -> Result<RuleInput, Trouble> {
+    let described = match on.mode {
+        Mode::Basic => Described::new(),
+        Mode::Script => {
+            let description = worker.tracker.describe(Caller::Sync, &shown.entity_type).await;
+            described(on, &description.map_err(|error| Trouble::from(&error))?)
+        }
+    };
+    Ok(RuleInput::Outgoing {
+        entity: entity(shown),
+        previous: memory.sent.clone(),
+        changed: replica::differences(&memory.base, &shown.fields),
+        first_sync,
+        connection: connection(on),
+        described,
+    })
 }
 
 /// A connection as a rule sees it.
@@ -50,6 +78,15 @@ pub(super) fn connection(connection: &Connection) -> ConnectionView {
         local_short_name: connection.local_short_name.clone(),
         remote_short_name: connection.remote_short_name.clone(),
     }
+}
+
+/// Which fields there are, where a rule that somebody wrote is to be held to them.
+pub(super) fn described(connection: &Connection, description: &Description) -> Described {
+    if connection.mode == Mode::Basic || description.fields.is_empty() {
+        return Described::new();
+    }
+    let names = description.fields.iter().map(|field| field.name.clone()).collect();
+    Described::from([(description.entity_type.clone(), names)])
 }
 
 /// Picklist values by field.

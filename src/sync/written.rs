@@ -14,7 +14,6 @@ use crate::domain::{
     history::Outcome,
     ids::{CorrelationId, EntityRef},
     replica::{self, Fields},
-    rule::RuleInput,
     tracker::{Entity, TrackerError, WriteKind, Written},
     twin::{Memory, Status},
 };
@@ -194,12 +193,8 @@ pub(super) async fn replica_of(
     entity: &Entity,
 ) -> Option<Fields> {
     let (shown, _) = plan::settle::without_cut_edits(memory, &entity.fields);
-    let input = RuleInput::Outgoing {
-        entity: view::entity(&Entity { fields: shown, ..entity.clone() }),
-        previous: memory.sent.clone(),
-        first_sync: memory.sent.is_none(),
-        connection: view::connection(connection),
-    };
+    let shown = Entity { fields: shown, ..entity.clone() };
+    let input = view::outgoing(worker, connection, memory, &shown, memory.sent.is_none()).await.ok()?;
     let output = worker.parts.rules.run(outgoing, &input).await.ok()?;
     output.skip.is_none().then_some(output.replica)
 }

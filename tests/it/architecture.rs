@@ -46,10 +46,12 @@ const TOP: [(&str, u8); 3] = [("app", 7), ("cli", 8), ("main", 9)];
 const VALUES: [&str; 2] = ["clock", "secret"];
 
 /// Outside libraries and where they may be named: a module, or one file of it.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("actix_web", &["server", "server/kit", "server/api", "server/console", "server/hooks", "server/link", "sandbox"]),
     ("sqlx", &["store"]),
     ("rquickjs", &["rules"]),
+    ("ammonia", &["rules"]),
+    ("pulldown_cmark", &["rules"]),
     ("reqwest", &["http_client", "salesforce", "trackers", "link", "src/cli/api.rs", "src/sandbox/wire.rs", "app"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),

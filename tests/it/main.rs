@@ -14,6 +14,7 @@ mod look;
 mod lost_key;
 mod network;
 mod notify;
+mod patterns;
 mod round_trip;
 mod rules;
 mod salesforce;

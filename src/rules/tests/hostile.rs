@@ -9,37 +9,186 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::*;
 
-#[tokio::test]
-async fn hostile_rules_end_and_the_engine_lives_on() {
-    let wall = Duration::from_millis(600);
-    let pool = Pool::with(Children, 2, wall);
-    let input = outgoing(json!({"Subject": "Printer"}));
-    let (one_mib, limit) = ("'x'.repeat(2 ** 20)", true);
-    for (source, limited) in [
-        ("for (;;) {}", limit),
-        ("try { for (;;) {} } finally { for (;;) {} }", limit),
-        ("const x = []; while (true) x.push(1)", limit),
-        ("'a'.repeat(2 ** 30 - 1).length", limit),
-        ("new Array(1e9) + ''", limit),
-        ("/^(a+)+$/.test('a'.repeat(40) + 'b')", limit),
-        ("const f = () => f() + 1; f()", limit),
-        ("Object.defineProperty(replica, 'x', { enumerable: true, get() { for (;;) {} } })", limit),
-        ("const e = new Error(); Object.defineProperty(e, 'message', { get() { for (;;) {} } }); throw e", limit),
-        (&format!("replica.x = []; for (let i = 0; i < 64; i++) replica.x.push({one_mib} + i)"), limit),
-        ("throw null", false),
-        ("Error.prepareStackTrace = () => { throw 1 }; nowhere()", false),
-        ("return new Promise(() => {})", false),
-        ("replica.x = Function('return this')().process; import('x').then(() => {})", false),
-        ("Object.prototype.toJSON = () => 1; Object.prototype.__defineSetter__('a', () => { throw 1 }); replica.a = 1", false),
-    ] {
+/// How a hostile rule may end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// At a limit: its worker is gone.
+    Limit,
+    /// As its own error, with these words.
+    Error(&'static str),
+    /// Well, with this replica: it achieved nothing.
+    Nothing(&'static str),
+    /// The replica is refused for its size.
+    TooBig,
+}
+use End::{Error, Limit, Nothing, TooBig};
+
+/// Plays each in one worker, and after each an innocent rule that would notice what was left behind.
+async fn withstand(table: &[(&str, End)]) {
+    let wall = Duration::from_millis(300);
+    let pool = Pool::with(Children, 1, wall);
+    let input = outgoing(json!({"Subject": "Printer", "List": [3, 1, 2]}));
+    let innocent = "replica.s = entity.Subject; replica.l = [...entity.List].sort().map(String).join(); replica.x = typeof ({}).x;
+        replica.g = Object.getOwnPropertyNames(globalThis).length; replica.y = typeof globalThis.y; replica.e = String(new Error('a'));
+        replica.j = JSON.stringify({ a: new Date(0) }); replica.r = 'aXb'.replace(/x/i, '-'); replica.i = 'abc'.at(-1)";
+    let clean = pool.run(innocent, &input).await.expect("runs").replica;
+    for (source, end) in table {
         let started = Instant::now();
         let result = pool.run(source, &input).await;
         // Twice the limit, and room for the start of a child on a loaded machine.
         assert!(started.elapsed() < wall * 2 + Duration::from_secs(2), "`{source}` took {:?}", started.elapsed());
-        assert_eq!(matches!(result, Err(RuleError::Limit(_))), limited, "`{source}` ended with {result:?}");
-        assert!(!matches!(result, Err(RuleError::Engine(_))), "`{source}` ended with {result:?}");
-        let after = pool.run("replica.s = entity.Subject", &input).await.expect("the engine lives on").replica;
-        assert_eq!(after["s"], "Printer", "after `{source}`");
+        match (end, &result) {
+            (Limit, Err(RuleError::Limit(_))) | (TooBig, Err(RuleError::TooBig(_))) => {}
+            (Error(words), Err(RuleError::Script { message, .. })) => assert!(message.contains(words), "`{source}`: {message}"),
+            (Nothing(left), Ok(output)) => {
+                let left: Value = serde_json::from_str(left).expect("JSON");
+                assert_eq!(Value::Object(output.replica.clone()), left, "`{source}`");
+            }
+            _ => panic!("`{source}` ended with {result:?}, not {end:?}"),
+        }
+        let after = pool.run(innocent, &input).await.expect("the engine lives on").replica;
+        assert_eq!(after, clean, "after `{source}`");
+    }
+}
+
+#[tokio::test]
+async fn rules_that_never_end_are_ended() {
+    withstand(&[
+        ("for (;;) {}", Limit),
+        ("for (;;) { try { throw 1 } catch {} }", Limit),
+        ("try { for (;;) {} } finally { for (;;) {} }", Limit),
+        ("const end = Date.now() + 1e9; while (Date.now() < end);", Limit),
+        ("[...(function* () { for (;;) yield })()]", Limit),
+        ("[2, 1].sort(() => { for (;;) {} })", Limit),
+        ("(async () => { for (;;) {} })()", Limit),
+        ("new Array(1e9) + ''", Limit),
+        ("/^(a+)+$/.test('a'.repeat(40) + 'b')", Limit),
+        ("/(x+x+)+y/.exec('x'.repeat(64))", Limit),
+        ("'a'.repeat(50).replace(/(a|a)*b/, '')", Limit),
+        ("for (let n = 3n; ; n = n * n % 10n ** 2000n);", Limit),
+        ("const f = () => f() + 1; f()", Limit),
+        ("const g = (n) => [1].map(() => g(n + 1)); g(0)", Limit),
+        ("JSON.parse('['.repeat(1e6))", Limit),
+        ("let o = {}; for (let i = 0; i < 1e5; i++) o = { o }; JSON.stringify(o)", Limit),
+        ("new RegExp('(?:'.repeat(1e5) + ')'.repeat(1e5))", Error("SyntaxError")),
+        ("eval('('.repeat(1e6))", Limit),
+        ("nodeHelper.htmlToPlain('<ul><li>'.repeat(30_000))", Limit),
+        ("nodeHelper.htmlToPlain('x'.repeat(300_000))", Error("300000 bytes is too long")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn rules_that_want_everything_get_a_limit() {
+    withstand(&[
+        ("const x = []; while (true) x.push(1)", Limit),
+        ("const x = new Map(); for (let i = 0; ; i++) x.set(i, i)", Limit),
+        ("let s = 'x'; for (;;) s += s + [s]", Limit),
+        ("'a'.repeat(2 ** 30 - 1).length", Limit),
+        ("new Array(2 ** 26).fill(0)", Limit),
+        ("Array.from({ length: 1e9 })", Limit),
+        ("'x'.padEnd(2 ** 28, 'abc')", Limit),
+        ("'x'.repeat(2 ** 20).replaceAll('', 'y'.repeat(2 ** 10))", Limit),
+        ("replica.x = []; for (let i = 0; i < 64; i++) replica.x.push('x'.repeat(2 ** 20) + i)", Limit),
+        ("replica.x = new Proxy([], { get: (_, name) => name === 'length' ? 2 ** 40 : 'x' })", Limit),
+        ("replica.x = 'x'.repeat(1_000_000)", TooBig),
+        ("let n = replica; for (let i = 0; i < 40; i++) n = n.n = {}", TooBig),
+        ("let n = replica; for (let i = 0; i < 99; i++) n = n.n = {}", Error("nested more than 64 deep")),
+        ("replica.r = [replica]", Error("contains itself")),
+        ("try { 'x'.repeat(2 ** 28) } catch {} replica.a = 1", Nothing(r#"{"a": 1}"#)),
+        ("const x = 'x'.repeat(1e6); for (let i = 0; i < 1e4; i++) log.info(x, i)", Nothing("{}")),
+        ("for (let i = 0; i < 1e4; i++) Promise.resolve().then(() => { replica.x = 1 })", Nothing("{}")),
+        ("for (let i = 0; i < 1e4; i++) queueMicrotask(() => { replica.x = 1 })", Nothing("{}")),
+        ("skip({ toString() { return 'x'.repeat(2 ** 28) } })", Limit),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn rules_that_bend_the_language_reach_nobody() {
+    withstand(&[
+        ("Object.prototype.x = 1", Error("not extensible")),
+        ("({}).__proto__.x = 1", Error("not extensible")),
+        ("Object.prototype.toJSON = () => 1", Error("not extensible")),
+        ("Object.prototype.toString = () => 'x'", Error("belongs to the language")),
+        ("Object.prototype.__defineSetter__('a', () => { throw 1 })", Error("")),
+        ("Array.prototype.push = null", Error("read-only")),
+        ("Array.prototype[Symbol.iterator] = function* () {}", Error("read-only")),
+        ("Object.getPrototypeOf([].values()).next = () => ({ done: true })", Error("read-only")),
+        ("Object.setPrototypeOf(Array.prototype, { x: 1 })", Error("not extensible")),
+        ("String.prototype.replace = RegExp.prototype.exec = () => null", Error("read-only")),
+        ("JSON.stringify = () => '{}'", Error("read-only")),
+        ("Reflect.ownKeys = Object.keys = () => []", Error("read-only")),
+        ("globalThis.y = 1", Error("not extensible")),
+        ("Object.defineProperty(globalThis, 'Error', { value: 1 })", Error("")),
+        ("delete globalThis.JSON", Error("")),
+        ("Error.prepareStackTrace = () => { throw 1 }", Error("not extensible")),
+        ("Error.prototype.name = 'x'", Error("belongs to the language")),
+        ("try { (0, eval)('var y = 1') } catch {}", Nothing("{}")),
+        ("(0, eval)('let y = 1; const x = 2; class z {}')", Nothing("{}")),
+        ("try { Function('y = 1')() } catch {}", Nothing("{}")),
+        ("(function* () {}).constructor('yield 1')().next()", Nothing("{}")),
+        ("replica.x = Function('return this')().process", Nothing("{}")),
+        ("import('x').then(() => {})", Nothing("{}")),
+        ("import x from 'y'", Error("SyntaxError")),
+        ("return new Promise(() => {})", Error("Promise")),
+        ("replica.t = [typeof Atomics, typeof SharedArrayBuffer, typeof WeakRef, typeof WebAssembly, typeof require, typeof performance]
+            .every((type) => type === 'undefined')", Nothing(r#"{"t": true}"#)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn values_with_effects_of_their_own_have_none() {
+    withstand(&[
+        ("Object.defineProperty(replica, 'x', { enumerable: true, get() { for (;;) {} } })", Limit),
+        ("let n = 0; Object.defineProperty(replica, 'n', { enumerable: true, get: () => ++n })", Nothing(r#"{"n": 1}"#)),
+        ("const e = new Error(); Object.defineProperty(e, 'message', { get() { for (;;) {} } }); throw e", Limit),
+        ("throw { toString() { for (;;) {} } }", Limit),
+        ("throw { toString() { throw 1 } }", Error("threw object")),
+        ("throw new Proxy({}, { get() { throw 1 } })", Error("threw")),
+        ("throw null", Error("threw null")),
+        ("throw undefined", Error("threw undefined")),
+        ("replica.x = new Proxy({}, { ownKeys() { for (;;) {} } })", Limit),
+        ("replica.x = new Proxy({ a: 1 }, { getOwnPropertyDescriptor() { throw new Error('no') } })", Error("no")),
+        ("replica.x = { toJSON() { for (;;) {} } }", Error("a function")),
+        (
+            "replica.d = Object.defineProperty(new Date(0), 'toISOString', { value: () => 'x' })",
+            Nothing(r#"{"d": "1970-01-01T00:00:00.000Z"}"#),
+        ),
+        ("replica.l = Object.defineProperty([1], 'map', { value: () => 'x' })", Nothing(r#"{"l": [1]}"#)),
+        ("log.info({ toJSON() { for (;;) {} } })", Limit),
+        ("log.info({ toJSON() { throw 1 } }, { get a() { throw 1 } })", Nothing("{}")),
+        ("replica.__proto__ = { x: 1 }", Error("not a plain object")),
+        ("entity.__proto__ = { x: 1 }", Error("read-only")),
+        ("entity.List.push(4)", Error("not extensible")),
+        ("entity.List.constructor.prototype.at = null", Error("read-only")),
+        ("connection.mode = 'script'", Error("read-only")),
+        ("log.info = () => {}", Error("read-only")),
+        ("nodeHelper.isListed = () => true", Error("read-only")),
+        ("skip = () => {}", Error("read-only")),
+        ("skip.call = skip.apply = null; skip('x')", Error("read-only")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_rule_cannot_hand_anything_to_its_next_run() {
+    let pool = pool();
+    let input = outgoing(json!({"Subject": "Printer"}));
+    for source in [
+        "const f = (s) => { try { s.n = 1; return 'kept' } catch { return 'frozen' } }; replica.n = f`a`",
+        "const f = (s) => { try { s.raw.push('b') } catch {} return s.raw.length }; replica.n = f`a`",
+        "const r = /a/g; r.test('aa'); replica.n = r.lastIndex",
+        "for (const one of [skip, log.info, log, nodeHelper.isListed, connection, Date, Symbol.for('a')]) { try { one.n ??= 0; one.n++ } catch {} }
+            replica.n = [skip.n, log.n, connection.n, Date.n].join()",
+        "class A { static #n = 0; static more() { return ++A.#n } } replica.n = A.more()",
+        "var n = 0; n++; replica.n = n; function f() { f.n ??= 0; return ++f.n } f(); replica.f = f.n",
+    ] {
+        let first = pool.run(source, &input).await.expect("runs").replica;
+        for _ in 0..3 {
+            assert_eq!(pool.run(source, &input).await.expect("runs").replica, first, "`{source}`");
+        }
     }
 }
 

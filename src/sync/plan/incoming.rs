@@ -34,8 +34,6 @@ use crate::{
 
 /// Within this span of each other two edits count as simultaneous and `prefer` decides (link.md, "Conflicts").
 const SIMULTANEOUS: Duration = Duration::from_secs(2);
-/// What stands at the end of a text that was cut.
-pub const CUT_MARK: &str = "… [cut]";
 
 /// Their word on the record.
 #[derive(Debug, Clone, Copy)]
@@ -366,7 +364,7 @@ fn fit(name: &str, new: &Value, description: &Description) -> Result<Option<Valu
     if text.chars().count() <= length {
         return Ok(None);
     }
-    let mark: String = CUT_MARK.chars().take(length).collect();
+    let mark: String = replica::CUT_MARK.chars().take(length).collect();
     let kept: String = text.chars().take(length - mark.chars().count()).collect();
     Ok(Some(Value::String(kept + &mark)))
 }

@@ -214,7 +214,7 @@ fn text_is_cut_visibly_and_an_edit_of_it_stays_here() {
     let (replica, changed) = a.send(2000).expect("differs");
     b.receive(&replica, &changed, &BTreeMap::new());
     let cut = b.record["subject"].as_str().expect("text").to_owned();
-    assert!(cut.ends_with(incoming::CUT_MARK) && cut.chars().count() == 20);
+    assert!(cut.ends_with(crate::domain::replica::CUT_MARK) && cut.chars().count() == 20);
     assert_eq!(b.send(3000), None);
     b.record.insert("subject".into(), json!("edited"));
     assert_eq!(b.send(4000), None, "the longer original is not overwritten");

@@ -311,14 +311,15 @@ impl Tracker for Webhook {
         }
         let mut matching = Vec::with_capacity(entities.len());
         for entity in entities {
-            let view = EntityView { entity_type: entity_type.to_owned(), key: entity.key.clone(), fields: entity.fields.clone() };
+            let (key, fields) = (entity.key.clone(), entity.fields.clone());
+            let view = EntityView { entity_type: entity_type.to_owned(), key, fields, ..EntityView::default() };
             matching.push(match self.rules.matches(filter, &view).await {
                 Ok(matches) => matches,
                 Err(RuleError::Script { message, .. }) => {
                     tracing::warn!(tracker = self.name, entity_type, key = entity.key, %message, "a filter threw: no match");
                     false
                 }
-                Err(error @ RuleError::Limit(_)) => return Err(refused_filter(error.to_string())),
+                Err(error @ (RuleError::Limit(_) | RuleError::TooBig(_))) => return Err(refused_filter(error.to_string())),
                 Err(RuleError::Engine(detail)) => return Err(engine_failed(detail)),
             });
         }
@@ -345,7 +346,7 @@ impl Tracker for Webhook {
                 Err(RuleError::Script { message, .. }) if any_error || message.contains("SyntaxError") => {
                     return Err(refused_filter(message));
                 }
-                Err(error @ RuleError::Limit(_)) => return Err(refused_filter(error.to_string())),
+                Err(error @ (RuleError::Limit(_) | RuleError::TooBig(_))) => return Err(refused_filter(error.to_string())),
                 Err(RuleError::Engine(detail)) => return Err(engine_failed(detail)),
                 Ok(_) | Err(RuleError::Script { .. }) => {}
             }
