@@ -112,9 +112,6 @@ impl RuleEngine for NoRules {
     async fn run(&self, _: &str, _: &RuleInput) -> Result<RuleOutput, RuleError> {
         Ok(RuleOutput::default())
     }
-    async fn check(&self, _: &str) -> Result<(), RuleError> {
-        Ok(())
-    }
     async fn matches(&self, _: &str, _: &EntityView) -> Result<bool, RuleError> {
         Ok(true)
     }
