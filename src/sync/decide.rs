@@ -169,7 +169,8 @@ fn hear(twin: &mut Twin, sync: &Sync, set_back_here: bool) {
         twin.memory.pending_write.take_if(|pending| pending.key.is_some());
     }
     if let Some(applied) = &sync.applied
-        && (set_back_here && sync.confirmed.is_none() || twin.memory.sent.is_none())
+        // The connection's mark may be gone before this twin had its turn.
+        && (twin.memory.set_back && sync.confirmed.is_none() || twin.memory.sent.is_none())
     {
         twin.memory.sent = Some(applied.clone());
     }

@@ -11,13 +11,12 @@ use super::{
     ending::park,
     judge::Failure,
     outgoing::Worker,
-    plan::value,
+    plan::settle::changed_since,
     settle::{Again, Settle, Trouble},
     written,
 };
 use crate::domain::{
     ids::{EntityRef, TwinId},
-    replica,
     tracker::{Caller, Created, Description, Entity, Found, TrackerError, Write, WriteKind, Written},
     twin::{PendingWrite, Twin},
 };
@@ -60,12 +59,9 @@ async fn parted(worker: &Worker, items: Vec<Item>) -> Result<(Vec<Item>, Vec<Ite
     let mut touched = Vec::new();
     for mut item in super::apply::read(worker, updates).await? {
         let Some(twin) = &mut item.twin else { continue };
-        let changed = match (&item.record, &twin.memory.pending_write) {
-            (Some(Found::Here(entity)), Some(pending)) => pending.fields.iter().any(|(name, ours)| {
-                let now = value(&entity.fields, name);
-                !replica::same_loosely(now, ours) && !replica::same_loosely(now, value(&twin.memory.base, name))
-            }),
-            (Some(Found::Deleted), _) => true,
+        let changed = match &item.record {
+            Some(Found::Here(entity)) => changed_since(&twin.memory, &entity.fields),
+            Some(Found::Deleted) => true,
             _ => false,
         };
         if changed {

@@ -190,6 +190,10 @@ async fn speak(
     }
     let entity = &case.completed(&twin, entity);
     let (mut shown, put_back) = plan::settle::without_cut_edits(&twin.memory, &entity.fields);
+    if plan::settle::changed_since(&twin.memory, &entity.fields) {
+        // Told from here on as people's edit, it would look like the baseline to whoever repeats the write.
+        twin.memory.pending_write = None;
+    }
     plan::settle::without_open_write(&twin.memory, &mut shown);
     let shown = Entity { fields: shown, ..entity.clone() };
     let pair = match view::rules(worker, connection).await {

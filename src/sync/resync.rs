@@ -97,6 +97,7 @@ async fn send_all(worker: &Worker, connection: &Connection) -> Result<(), Failur
                 let mut link = tx.link_state(id).await?;
                 if link.epoch == epoch {
                     link.resync_due = false;
+                    link.set_back_here &= link.resyncing;
                     tx.put_link_state(id, &link).await?;
                     tx.put_draft(&draft).await?;
                 }
@@ -256,7 +257,8 @@ pub(super) async fn heard(worker: &Worker, id: ConnectionId) -> Result<(), Failu
             Box::pin(async move {
                 let mut link = tx.link_state(id).await?;
                 link.resyncing = false;
-                link.set_back_here = false;
+                // Until our twins are sent they have to learn of it.
+                link.set_back_here &= link.resync_due;
                 tx.put_link_state(id, &link).await?;
                 tx.wake(Topic::Connections);
                 Ok(())

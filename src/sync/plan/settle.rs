@@ -113,6 +113,17 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
+/// Whether somebody changed a field since a write of ours left for it whose answer is still out: a repeat would land on
+/// what people did.
+pub fn changed_since(memory: &Memory, fields: &Fields) -> bool {
+    memory.pending_write.as_ref().filter(|pending| pending.key.is_some()).is_some_and(|pending| {
+        pending.fields.iter().any(|(name, ours)| {
+            let now = value(fields, name);
+            !replica::same_loosely(now, ours) && !replica::same_loosely(now, value(&memory.base, name))
+        })
+    })
+}
+
 /// The record without what a write of ours made of it whose answer is still out: such a value is no edit, and becomes the
 /// baseline when the write is settled.
 pub fn without_open_write(memory: &Memory, fields: &mut Fields) {

@@ -122,7 +122,7 @@ async fn only_what_may_change_is_changed() {
     let refused = world.private.call("PATCH", &path, Some(json!({"prefer": "local"}))).await;
     assert_eq!((refused.status, refused.body["errors"][0]["field"].as_str()), (422, Some("prefer")));
     for (name, value) in
-        [("mode", json!("script")), ("tracker", json!("x")), ("status", json!("active")), ("remote", json!({"node": "x"}))]
+        [("mode", json!("visual")), ("tracker", json!("x")), ("status", json!("active")), ("remote", json!({"node": "x"}))]
     {
         let refused = world.public.call("PATCH", &path, Some(json!({name: value}))).await;
         assert_eq!(refused.status, 422, "{name}");

@@ -70,7 +70,9 @@ pub struct RulesBody {
     pub draft: Option<Draft>,
     /// What runs.
     pub published: Published,
-    /// Why the draft cannot be published as it is; empty where it can.
+    /// Why the draft cannot be published as it is; absent where it can.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     pub problems: Vec<FieldError>,
 }
 
