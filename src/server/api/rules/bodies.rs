@@ -71,9 +71,9 @@ pub struct RulesBody {
     /// What runs.
     pub published: Published,
     /// Why the draft cannot be published as it is; absent where it can.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub problems: Vec<FieldError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub problems: Option<Vec<FieldError>>,
 }
 
 /// What differs between two pairs, as unified diffs; empty where nothing does.

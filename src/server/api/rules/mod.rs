@@ -101,7 +101,7 @@ async fn body(node: &Node, published: Published, draft: Option<RuleDraft>) -> Ru
         Some(draft) => checking::problems(&*node.rules, &draft.outgoing, &draft.incoming).await,
         None => Vec::new(),
     };
-    RulesBody { draft: draft.map(Draft::from), published, problems }
+    RulesBody { draft: draft.map(Draft::from), published, problems: Some(problems).filter(|problems| !problems.is_empty()) }
 }
 
 /// The rules of a connection: what runs and what is being written.
