@@ -23,7 +23,7 @@ use crate::{
         history::Outcome,
         ids::{EntityRef, TwinId, WriteId},
         replica::Fields,
-        rule::RuleInput,
+        rule::{RuleInput, Wishes},
         tracker::{Caller, Description, Entity, Found, WriteKind},
         twin::{Memory, PendingWrite, Status, Twin},
     },
@@ -59,6 +59,7 @@ pub(super) struct Work {
     pub kind: WriteKind,
     pub read_at: Option<Time>,
     pub log: Vec<String>,
+    pub wishes: Wishes,
 }
 
 /// What a decision is.
@@ -246,12 +247,18 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
         }
         Err(Stop::Park(trouble)) => ended(park(worker, twin, &item.folded, trouble)),
         Err(Stop::Skip(reason)) => ended(finish(worker, twin, &item.folded, Outcome::Skipped, Some(reason))),
+        Err(Stop::Adopt(entity_type, key)) => {
+            let adopted = super::afterwards::adopt(worker, &item, twin.clone(), &entity_type, &key).await;
+            ended(adopted.unwrap_or_else(|trouble| park(worker, twin, &item.folded, trouble)))
+        }
     }
 }
 
 enum Stop {
     Park(Trouble),
     Skip(String),
+    /// The rule names the record of ours, by type and key.
+    Adopt(String, String),
 }
 
 impl From<Trouble> for Stop {
@@ -267,6 +274,7 @@ struct Choosing {
     entity_type: String,
     before: Option<Entity>,
     log: Vec<String>,
+    wishes: Wishes,
 }
 
 async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity>) -> Result<Choosing, Stop> {
@@ -298,6 +306,9 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
     };
     let entity_type = before.as_ref().map(|entity| entity.entity_type.clone()).or(output.entity_type);
     let entity_type = entity_type.unwrap_or_else(|| worker.tracker.default_entity_type().to_owned());
+    if let (None, Some(key)) = (&before, output.wishes.link_to.clone()) {
+        return Err(Stop::Adopt(entity_type, key));
+    }
     let mut assigned = output.assigned;
     let description = if before.is_none() {
         let mut with_defaults = worker.tracker.defaults(&entity_type);
@@ -314,10 +325,10 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
         description: &description,
     };
     let chosen = plan::incoming::choose(&twin.memory, choice).map_err(|missing| Stop::Park(not_listed(&missing)))?;
-    Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log })
+    Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log, wishes: output.wishes })
 }
 
-fn blank(worker: &Worker) -> crate::domain::rule::EntityView {
+pub(super) fn blank(worker: &Worker) -> crate::domain::rule::EntityView {
     let entity_type = worker.tracker.default_entity_type().to_owned();
     let fields = worker.tracker.defaults(&entity_type);
     crate::domain::rule::EntityView { fields, entity_type, ..Default::default() }
@@ -329,7 +340,7 @@ async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Descript
 }
 
 fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> Work {
-    let Choosing { weighed, first_seen, chosen, entity_type, before, log } = choosing;
+    let Choosing { weighed, first_seen, chosen, entity_type, before, log, wishes } = choosing;
     twin.memory.first_seen = first_seen;
     plan::incoming::note_flips(&mut twin.memory, &weighed, worker.parts.clock.now());
     let kind = if before.is_some() { WriteKind::Update } else { WriteKind::Create };
@@ -354,6 +365,7 @@ fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> 
         kind,
         read_at: item.read_at,
         log,
+        wishes,
     }
 }
 

@@ -239,7 +239,7 @@ async fn speak(
                 entity_type: entity.entity_type.clone(),
                 key: entity.key.clone(),
                 url: entity.url.clone(),
-                replica: output.replica,
+                replica: output.replica.clone(),
                 modified_at: Some(modified_at),
                 changed,
                 via: via.to_vec(),
@@ -254,6 +254,11 @@ async fn speak(
     }
     if let Some(line) = done.history.iter_mut().find(|line| line.outcome != Outcome::Superseded) {
         line.changes.append(&mut cut_lines);
+    }
+    let correlation = changes.last().map(|change| change.change.correlation);
+    let told = super::afterwards::outgoing(worker, connection, (&mut twin, &output.wishes), correlation, &mut done).await;
+    if let Some(line) = done.history.iter_mut().find(|line| line.outcome != Outcome::Superseded && !told.is_empty()) {
+        line.reason = Some(line.reason.iter().chain(&told).cloned().collect::<Vec<_>>().join("; "));
     }
     if twin.status == Status::Parked && twin.memory.parked_out {
         done.healed.push((twin.connection_id, twin.id));

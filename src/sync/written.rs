@@ -1,6 +1,7 @@
 //! After the tracker answered: what the twin remembers, what the other side is told, what else the read-back showed.
 
 use super::{
+    afterwards,
     decide::Work,
     ending::{lines, park, word},
     outgoing::Worker,
@@ -79,6 +80,7 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
         work.twin.memory.pending_write = None;
         return Settle { twins: vec![work.twin], ..Settle::default() };
     }
+    let syncs_back = afterwards::syncs_back(&work);
     let twin = &mut work.twin;
     let seen_before = twin.memory.seen;
     plan::settle::settle(&mut twin.memory, &work.weighed, &work.chosen, work.before.as_ref(), after);
@@ -98,6 +100,7 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
     let shown = after.or(work.before.as_ref().filter(|_| work.chosen.write.is_empty()));
     let shown = shown.filter(|entity| after.is_some() || !replica::differences(&twin.memory.base, &entity.fields).is_empty());
     let more = remember(worker, &work.connection, twin, shown).await;
+    twin.memory.owes_word |= syncs_back;
     if more || twin.memory.owes_word {
         settle.changes.extend(look_again(worker, twin, work.folded.correlation));
     }
@@ -114,8 +117,10 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
     }
     twin.memory.deleted_there = work.folded.deleted;
     twin.last_synced_at = Some(now);
-    settle.history = history(worker, &work);
     settle.drafts.push(word(worker, &work.twin, &work.folded, Outcome::Applied, None));
+    let told = afterwards::incoming(worker, &mut work, &mut settle).await;
+    work.log.extend(told);
+    settle.history = history(worker, &work);
     settle.twins.push(work.twin);
     settle
 }

@@ -1,3 +1,5 @@
 //! Rules that people write, at work between two nodes.
 
+mod dry_run;
 mod versions;
+mod wishes;
