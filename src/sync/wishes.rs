@@ -274,12 +274,12 @@ impl Engine {
         error.ok_or(Refused::NotFound("error"))
     }
 
-    async fn twin(&self, id: TwinId) -> Result<Twin, Refused> {
+    pub(super) async fn twin(&self, id: TwinId) -> Result<Twin, Refused> {
         let twin = self.parts().store.read("twin", move |tx| Box::pin(async move { tx.twin_by_id(id).await })).await?;
         twin.ok_or(Refused::NotFound("twin"))
     }
 
-    async fn connection(&self, id: ConnectionId) -> Result<(Connection, Worker), Refused> {
+    pub(super) async fn connection(&self, id: ConnectionId) -> Result<(Connection, Worker), Refused> {
         let connection =
             self.parts().store.read("connection", move |tx| Box::pin(async move { tx.connection(id).await })).await?;
         let connection = connection.ok_or(Refused::NotFound("connection"))?;
@@ -317,7 +317,7 @@ impl Engine {
     }
 }
 
-async fn person_reads(worker: &Worker, entity_type: &str, typed: &str) -> Result<Entity, Refused> {
+pub(super) async fn person_reads(worker: &Worker, entity_type: &str, typed: &str) -> Result<Entity, Refused> {
     let key =
         worker.tracker.key(entity_type, typed).map_err(|error| Refused::Invalid { field: "key", message: error.to_string() })?;
     let read = worker.tracker.read(Caller::Person, entity_type, std::slice::from_ref(&key)).await?;
@@ -333,7 +333,7 @@ async fn person_reads(worker: &Worker, entity_type: &str, typed: &str) -> Result
     }
 }
 
-async fn twins_here(worker: &Worker, connection: &Connection, entity: &Entity) -> Result<Vec<Twin>, Refused> {
+pub(super) async fn twins_here(worker: &Worker, connection: &Connection, entity: &Entity) -> Result<Vec<Twin>, Refused> {
     let (tracker, entity_type, key) = (worker.name.clone(), entity.entity_type.clone(), entity.key.clone());
     let mut twins = worker
         .parts

@@ -6,6 +6,7 @@
 //! as it is.
 
 mod folder;
+mod trying;
 
 use std::path::PathBuf;
 
@@ -54,6 +55,8 @@ enum What {
         #[arg(long)]
         connection: Option<String>,
     },
+    /// Tries a rule on a real record or a recorded replica; writes nothing
+    Test(trying::Trial),
     /// Publishes the draft, or a directory's rules: they run from the next change on
     Publish {
         /// Name or id of the connection; default: the one that the directory was pulled from
@@ -111,7 +114,7 @@ impl Which {
 }
 
 impl Args {
-    /// `false`: a draft was saved that does not parse.
+    /// `false`: a draft was saved that does not parse, or a trial ended in an error.
     pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<bool> {
         let api = self.node.client()?;
         let json = self.node.json;
@@ -131,6 +134,7 @@ impl Args {
                 }
             }
             What::Push { dir, connection } => return push(&api, out, json, &Folder(dir), connection).await,
+            What::Test(trial) => return trial.run(&api, out, json).await,
             What::Publish { connection, dir, note } => {
                 let published = match dir {
                     Some(dir) => publish_folder(&api, &Folder(dir), connection, &note).await?,

@@ -36,7 +36,7 @@ pub const BASE: &str = "/api/v1";
         connections::create, connections::list, connections::get, connections::patch, connections::delete,
         connections::activate, connections::deactivate, connections::confirm,
         invitations::invite, invitations::revoke, invitations::inspect, invitations::accept,
-        rules::get, rules::save, rules::publish, rules::rollback, rules::versions, rules::version, rules::compare,
+        rules::get, rules::save, rules::publish, rules::rollback, rules::test, rules::versions, rules::version, rules::compare,
         triggers::list, triggers::create, triggers::count, triggers::get, triggers::patch, triggers::delete,
         twins::sync_now, twins::link, twins::list, twins::get, twins::history, twins::stop,
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
@@ -105,6 +105,7 @@ fn syncing(config: &mut web::ServiceConfig) {
     config
         .service(resource("/connections/{id}/rules").route(get().to(rules::get)).route(put().to(rules::save)))
         .service(resource("/connections/{id}/rules/publish").route(post().to(rules::publish)))
+        .service(resource("/connections/{id}/rules/test").route(post().to(rules::test)))
         .service(resource("/connections/{id}/rules/rollback").route(post().to(rules::rollback)))
         .service(resource("/connections/{id}/rules/versions").route(get().to(rules::versions)))
         .service(resource("/connections/{id}/rules/versions/{version}").route(get().to(rules::version)))

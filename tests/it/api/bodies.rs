@@ -174,6 +174,10 @@ async fn rules(private: &Judge<'_>, id: &str) {
     let saved = private.call("PUT", "/connections/{id}/rules", &at, Some(draft), 200).await;
     looks_like("draft", &saved["draft"]);
     assert_eq!((&saved["problems"][0]["field"], &saved["problems"][0]["line"]), (&json!("incoming"), &json!(1)), "{saved}");
+    // The draft does not parse, and so it is told.
+    let trial = json!({"direction": "incoming", "replica": {"summary": "s"}});
+    let tried = private.call("POST", "/connections/{id}/rules/test", &at, Some(trial), 200).await;
+    assert_eq!(tried["error"]["line"], 1, "{tried}");
     let refused = private.call("POST", "/connections/{id}/rules/publish", &at, None, 422).await;
     assert_eq!((&refused["code"], &refused["errors"]), (&json!("rule_invalid"), &saved["problems"]));
     let compared = private.get("/connections/{id}/rules/compare", &at).await;

@@ -210,7 +210,7 @@ impl RollBack {
     }
 }
 
-fn size(field: &'static str, text: &str) -> Result<(), Problem> {
+pub(super) fn size(field: &'static str, text: &str) -> Result<(), Problem> {
     match text.len() {
         length if length > MOST => Err(Problem::field(field, format!("has {length} bytes; a rule has at most {MOST}"))),
         _ => Ok(()),

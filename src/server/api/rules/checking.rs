@@ -33,7 +33,7 @@ async fn found(engine: &dyn RuleEngine, outgoing: &str, incoming: &str) -> Vec<(
     found
 }
 
-fn told(field: &'static str, error: RuleError) -> FieldError {
+pub(super) fn told(field: &'static str, error: RuleError) -> FieldError {
     let message = error.to_string();
     match error {
         RuleError::Script { line, column, line_text, advice, .. } => {

@@ -17,6 +17,7 @@ mod bodies;
 mod checking;
 mod comparing;
 mod publishing;
+mod trying;
 
 use actix_web::{HttpResponse, web};
 
@@ -26,6 +27,7 @@ use self::{
     },
     comparing::Side,
     publishing::{New, Outcome},
+    trying::{NewTrial, Rule, TrialBody},
 };
 use super::{bodies::List, common::visible};
 use crate::{
@@ -163,6 +165,31 @@ pub async fn publish(
     };
     let new = New { outgoing, incoming, note: given.note, bases, action: "rules.publish" };
     publishing::publish(&node, &caller, &connection, new).await.map(answer)
+}
+
+/// Tries a rule on a real record or a recorded replica; writes nothing, anywhere.
+#[utoipa::path(post, path = "/connections/{id}/rules/test", tag = "rules", params(("id" = String, Path)),
+    request_body = NewTrial, responses((status = 200, body = TrialBody)))]
+pub async fn test(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    given: Body,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Configure)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let given: NewTrial = given.json()?;
+    if let Some(rule) = &given.rule {
+        require_script(&connection)?;
+        bodies::size("rule", rule)?;
+    }
+    let (_, draft) = both(&node, &connection).await?;
+    let fallback = draft.map(|draft| match given.direction {
+        Rule::Outgoing => draft.outgoing,
+        Rule::Incoming => draft.incoming,
+    });
+    let tried = node.engine.dry_run(connection.id, given.trial(fallback)?).await?;
+    Ok(HttpResponse::Ok().json(TrialBody::from(tried)))
 }
 
 /// Publishes an older version's texts again, as a new version.
