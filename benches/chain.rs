@@ -8,6 +8,7 @@ mod support;
 
 use std::{
     collections::HashMap,
+    io::{Read as _, Write as _},
     net::SocketAddr,
     path::Path,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -16,9 +17,9 @@ use std::{
 
 use serde_json::{Value, json};
 use support::{
-    Line, Node, SERVER, folder,
+    http::{whole_http, whole_request},
     message::{self, Door},
-    pin_load,
+    node::{Node, SERVER, folder, pin_load},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -45,7 +46,7 @@ fn main() {
     let settings = OrgSettings { daily_limit: 1_000_000, ..OrgSettings::default() };
     let org = runtime.block_on(Org::start(settings, Arc::new(SystemClock))).expect("the org");
     let keys = cases(&org);
-    let (public, _private, door) = runtime.block_on(nodes(folder.path(), &org, address));
+    let (public, private, door) = runtime.block_on(nodes(folder.path(), &org, address));
 
     let mut line = Line::open(public.address);
     let mut took: Vec<Duration> = (0..ALONE)
@@ -62,10 +63,19 @@ fn main() {
     let at = |share: usize| took[ALONE * share / 100].as_secs_f64() * 1e3;
     println!("SOAP POST to the target's request, one at a time: p50 {:.1} ms, p95 {:.1} ms (p50 under 5 ms)", at(50), at(95));
 
+    let (((taken, rate), there), here) =
+        public.server.busy(|| private.server.busy(|| together(public.address, &door, &keys, &target)));
+    println!("{TOGETHER} Cases, acknowledged within {taken:.1} s: {rate:.0} events/s at the target (at least 1,000)");
+    let [here, there] = [here, there].map(|micros| micros / TOGETHER as f64);
+    println!("core of each: {here:.0} us on the public node, {there:.0} us on the private one (rules not counted)");
+    runtime.block_on(org.stop());
+}
+
+/// Many senders at once: within how many seconds all was acknowledged, and how many events a second reached the target.
+fn together(address: SocketAddr, door: &Door, keys: &[String], target: &Target) -> (f64, f64) {
     let began = Instant::now();
     std::thread::scope(|scope| {
         for sender in 0..SENDERS {
-            let (door, keys, address) = (&door, &keys, public.address);
             scope.spawn(move || {
                 let mut line = Line::open(address);
                 for number in (ALONE + sender..ALONE + TOGETHER).step_by(SENDERS) {
@@ -76,9 +86,7 @@ fn main() {
     });
     let taken = began.elapsed().as_secs_f64();
     let last = (ALONE..ALONE + TOGETHER).map(|number| target.seen(number)).max().unwrap_or(began);
-    let rate = TOGETHER as f64 / last.duration_since(began).as_secs_f64();
-    println!("{TOGETHER} Cases, acknowledged within {taken:.1} s: {rate:.0} events/s at the target (at least 1,000)");
-    runtime.block_on(org.stop());
+    (taken, TOGETHER as f64 / last.duration_since(began).as_secs_f64())
 }
 
 fn message(door: &Door, keys: &[String], number: usize) -> String {
@@ -138,7 +146,7 @@ impl Target {
         stream.set_nodelay(true).ok()?;
         let mut request = Vec::new();
         loop {
-            let Some(body) = support::whole_request(&request) else {
+            let Some(body) = whole_request(&request) else {
                 if stream.read_buf(&mut request).await.ok()? == 0 {
                     return None;
                 }
@@ -168,6 +176,28 @@ impl Target {
             let (again, timeout) = self.0.1.wait_timeout(seen, Duration::from_secs(60)).unwrap_or_else(PoisonError::into_inner);
             assert!(!timeout.timed_out(), "Case {number} did not arrive within a minute");
             seen = again;
+        }
+    }
+}
+
+/// A connection that is kept, for one request after another.
+struct Line(std::net::TcpStream);
+
+impl Line {
+    fn open(address: SocketAddr) -> Self {
+        let stream = std::net::TcpStream::connect(address).expect("connects");
+        stream.set_nodelay(true).expect("no delay");
+        Self(stream)
+    }
+
+    /// Sends a request and waits for a good answer.
+    fn post(&mut self, request: &str) {
+        self.0.write_all(request.as_bytes()).expect("sent");
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        while whole_http(&answer) != Some(true) {
+            let read = self.0.read(&mut buffer).expect("read");
+            answer.extend_from_slice(&buffer[..read]);
+            assert!(read > 0 && whole_http(&answer) != Some(false), "answered: {}", String::from_utf8_lossy(&answer));
         }
     }
 }

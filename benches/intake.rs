@@ -4,12 +4,23 @@
 //! `cargo bench --bench intake`, or one part of it with `-- sixteen`, `-- one` or `-- counts`; Redis comes with `apt-get install redis-server`, the counts of system calls with
 //! `perf` (`linux-perf`). Everything is measured in turns, several times, and the median is told.
 
+#[path = "support/load.rs"]
+mod load;
 mod support;
 
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
+use load::{Load, Talk, load, posts};
 use support::{
-    Load, Node, SERVER, Server, Talk, bare, folder, free_address, listening, load, median, message, on_core, pin_load,
+    http::whole_request,
+    message,
+    node::{Node, SERVER, Server, folder, free_address, listening, on_core, pin_load},
 };
 use wicketgate::{
     clock::SystemClock,
@@ -30,7 +41,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let org = runtime.block_on(Org::start(OrgSettings::default(), std::sync::Arc::new(SystemClock))).expect("the org");
     let (node, door) = runtime.block_on(node(folder.path(), &org.url));
-    let ours = (node.address, message::posts(&door));
+    let ours = (node.address, posts(&door));
     let redis = redis(folder.path());
     let least = least(folder.path());
 
@@ -157,7 +168,7 @@ fn redis(folder: &Path) -> Option<(Server, Aim)> {
         [b'-', ..] => Some(false),
         answer => (answer.iter().filter(|byte| **byte == b'\n').count() >= 2).then_some(true),
     };
-    Some((server, (address, Talk { ask: std::sync::Arc::new(ask), whole })))
+    Some((server, (address, Talk::new(ask, whole))))
 }
 
 fn least(folder: &Path) -> (Server, Aim) {
@@ -166,5 +177,33 @@ fn least(folder: &Path) -> (Server, Aim) {
     command.arg("bare").arg(address.to_string()).arg(folder.join("bare"));
     let server = Server::start(command, &folder.join("bare.log"));
     listening(address);
-    (server, (address, message::posts(&format!("http://{address}/bare"))))
+    (server, (address, posts(&format!("http://{address}/bare"))))
+}
+
+/// The least possible: reads a request, appends its body to a file, syncs it, answers 200. One connection at a time.
+fn bare(address: SocketAddr, file: &Path) -> ! {
+    let listener = TcpListener::bind(address).expect("binds");
+    let mut file = std::fs::File::create(file).expect("a file");
+    loop {
+        let Ok((mut stream, _)) = listener.accept() else { continue };
+        let _ = stream.set_nodelay(true);
+        let (mut buffer, mut filled) = (vec![0; 16384], 0);
+        while let Ok(read @ 1..) = stream.read(&mut buffer[filled..]) {
+            filled += read;
+            if whole_request(&buffer[..filled]).is_some() {
+                file.write_all(&buffer[..filled]).expect("written");
+                file.sync_data().expect("synced");
+                filled = 0;
+                if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The middle one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -2,8 +2,6 @@
 
 use wicketgate::sandbox::org::OrgSettings;
 
-use super::{Talk, whole_http};
-
 /// The address of a door, taken apart.
 #[derive(Clone)]
 pub struct Door {
@@ -26,27 +24,6 @@ impl Door {
              Content-Length: {length}\r\n\r\n{body}"
         )
     }
-}
-
-/// Posts messages to a door.
-pub fn posts(door: &str) -> Talk {
-    let door = Door::new(door);
-    let ask = move |number: u64, out: &mut Vec<u8>| {
-        let body = body(&format!("04l5i{}", base62(number)), &format!("5005i{}", base62(number)), number);
-        out.extend_from_slice(door.request(&body).as_bytes());
-    };
-    Talk { ask: std::sync::Arc::new(ask), whole: whole_http }
-}
-
-/// Ten digits, as ids of Salesforce count.
-fn base62(mut number: u64) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut text = [b'0'; 10];
-    for place in text.iter_mut().rev() {
-        *place = DIGITS[(number % 62) as usize];
-        number /= 62;
-    }
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The message; `subject` is the number that the record carries to the far side.
