@@ -6,17 +6,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
     time::Duration,
 };
-
-use tokio::sync::Semaphore;
 
 use super::{
     apply,
     judge::Failure,
     outgoing::Worker,
-    pace::{Pace, TOOK_ALL},
+    rounds::{Claim, Rounds, SIDE_BY_SIDE},
 };
 use crate::{
     domain::{
@@ -26,20 +23,6 @@ use crate::{
     store::{Lease, LeaseKey, StoreError, Topic, Tx, rows::WaitingTwin},
 };
 
-/// Batches side by side per tracker.
-const SIDE_BY_SIDE: usize = 4;
-/// Longest time without a look into the store: also how late a rest that ended is noticed.
-const SAFETY: Duration = Duration::from_secs(1);
-
-/// What a look found.
-struct Claim {
-    batch: Vec<Claimed>,
-    /// Others hold some of what waits.
-    blocked: bool,
-    /// Something was left for the next batch.
-    more: bool,
-}
-
 /// A claimed twin; the row as it was read under the lease.
 pub(super) struct Claimed {
     pub connection: ConnectionId,
@@ -47,59 +30,45 @@ pub(super) struct Claimed {
     pub lease: Vec<Lease>,
 }
 
-/// Works until the node stops.
-pub(super) async fn run(worker: Worker) {
-    let slots = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-    let inbox = worker.parts.store.wakes().on(Topic::Inbox(worker.name.clone()));
-    let released = worker.parts.store.wakes().on(Topic::Released);
-    let (mut pace, limit) = (Pace::default(), worker.tracker.traits().write_batch);
-    while !worker.parts.lifecycle.is_stopping() {
-        if let Some(pause) = worker.rest.wait(worker.parts.clock.now()) {
-            tokio::select! {
-                () = worker.parts.clock.sleep(pause.min(Duration::from_secs(1))) => {}
-                () = worker.parts.lifecycle.stopping() => return,
-            }
-            continue;
-        }
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        let (woken, freed) = (inbox.notified(), released.notified());
-        tokio::pin!(woken, freed);
-        woken.as_mut().enable();
-        freed.as_mut().enable();
-        let Claim { batch, blocked, more } = claim(&worker).await.unwrap_or_else(|error| {
-            tracing::error!(tracker = worker.name, "events could not be claimed: {error}");
-            Claim { batch: Vec::new(), blocked: false, more: false }
+/// The rounds of a worker on the way in.
+#[derive(Clone)]
+pub(super) struct Incoming(pub Worker);
+
+impl Rounds for Incoming {
+    type Batch = Vec<Claimed>;
+    const NAMES: (&'static str, &'static str) = ("events", "incoming batch");
+    /// Also how late a rest that ended is noticed.
+    const SAFETY: Duration = Duration::from_secs(1);
+
+    fn worker(&self) -> &Worker {
+        &self.0
+    }
+
+    fn topic(&self) -> Topic {
+        Topic::Inbox(self.0.name.clone())
+    }
+
+    fn limit(&self) -> usize {
+        self.0.tracker.traits().write_batch
+    }
+
+    async fn claim(&self) -> Result<Claim<Vec<Claimed>>, StoreError> {
+        let (batch, blocked, more) = claim(&self.0, self.limit()).await?;
+        let batch = (!batch.is_empty()).then(|| {
+            let twins = batch.len();
+            (batch, twins)
         });
-        let took = !batch.is_empty();
-        let pause = if took {
-            let (worker, pause) = (worker.clone(), pace.found(batch.len(), limit));
-            worker.parts.lifecycle.clone().spawn("incoming batch", async move {
-                work(&worker, batch).await;
-                drop(slot);
-            });
-            tokio::time::sleep(pause).await;
-            if more {
-                continue;
-            }
-            Some(TOOK_ALL)
-        } else {
-            drop(slot);
-            pace.nothing(blocked)
-        };
-        tokio::select! {
-            () = woken => {}
-            () = freed, if blocked || took => {}
-            () = worker.parts.clock.sleep(SAFETY) => {}
-            () = worker.parts.lifecycle.stopping() => return,
-        }
-        if let Some(pause) = pause {
-            tokio::time::sleep(pause).await;
-        }
+        Ok(Claim { batch, blocked, more, due: Self::SAFETY })
+    }
+
+    async fn work(&self, batch: &Vec<Claimed>) -> Result<(), Failure> {
+        apply::batch(&self.0, batch).await
     }
 }
 
-async fn claim(worker: &Worker) -> Result<Claim, StoreError> {
-    let (name, limit) = (worker.name.clone(), worker.tracker.traits().write_batch);
+/// The twins, whether others hold some of what waits, and whether something was left.
+async fn claim(worker: &Worker, limit: usize) -> Result<(Vec<Claimed>, bool, bool), StoreError> {
+    let name = worker.name.clone();
     // Those in other hands stand first.
     let wanted = u32::try_from(limit * (SIDE_BY_SIDE + 1)).unwrap_or(u32::MAX);
     let (waiting, records) = worker
@@ -128,7 +97,7 @@ async fn claim(worker: &Worker) -> Result<Claim, StoreError> {
         };
         batch.push(Claimed { connection: connection_id, twin, lease: vec![lease] });
     }
-    Ok(Claim { batch, blocked, more })
+    Ok((batch, blocked, more))
 }
 
 /// What is to be held beside each of these twins.
@@ -158,18 +127,4 @@ pub(super) fn lease_keys(id: Option<TwinId>, twin: Option<&Twin>) -> Vec<LeaseKe
         });
     }
     keys
-}
-
-async fn work(worker: &Worker, batch: Vec<Claimed>) {
-    match apply::batch(worker, &batch).await {
-        Ok(()) => worker.rest.worked(&worker.parts, &worker.name).await,
-        Err(Failure::Tracker(error)) => worker.rest.failed(&worker.parts, &worker.name, &error).await,
-        Err(Failure::Store(error)) => {
-            tracing::error!(tracker = worker.name, "events could not be settled: {error}");
-            worker.parts.clock.sleep(Duration::from_millis(500)).await;
-        }
-    }
-    for claimed in batch {
-        drop(claimed.lease);
-    }
 }

@@ -35,6 +35,7 @@ mod plan;
 mod record;
 mod rest;
 mod resync;
+mod rounds;
 mod settle;
 mod stand_in;
 mod together;
@@ -129,8 +130,8 @@ impl Engine {
         let life = &self.parts.lifecycle;
         for name in self.parts.trackers.keys() {
             let Some(worker) = self.worker(name) else { continue };
-            life.spawn("outgoing", worker.clone().run());
-            life.spawn("incoming", incoming::run(worker.clone()));
+            life.spawn("outgoing", rounds::run(outgoing::Outgoing(worker.clone())));
+            life.spawn("incoming", rounds::run(incoming::Incoming(worker.clone())));
             life.spawn("resync", resync::run(worker.clone()));
             if worker.tracker.traits().can_look
                 && let Some(every) = self.parts.looks.get(name)

@@ -2,28 +2,25 @@
 //!
 //! A worker per tracker claims records that have changes, up to a read's worth at a time and a few batches side by
 //! side, so a long batch does not hold up a single edit. All changes of a record are one piece of work: the newest
-//! carries, the others end as `superseded` by it. What the claim found is judged in [`super::judge`]; here is only who
-//! works on what, when to rest, and how often to look ([`super::pace`]): a single edit is taken up at once, a stream of them in
-//! batches that leave the disk and the core to the doors.
+//! carries, the others end as `superseded` by it. What the claim found is judged in [`super::judge`]; here is only what
+//! is claimed; when is [`super::rounds`]' to say.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
-
 use super::{
-    Parts, judge,
-    pace::{Pace, TOOK_ALL},
+    Parts,
+    judge::{self, Failure},
     rest::Rest,
+    rounds::{Claim, Rounds},
 };
 use crate::{
-    domain::tracker::Tracker,
+    domain::{
+        change::{NewChange, Source},
+        ids::{ConnectionId, CorrelationId},
+        tracker::Tracker,
+    },
     store::{Lease, LeaseKey, StoreError, Topic, rows::WaitingRecord},
 };
-
-/// Batches side by side per tracker.
-const SIDE_BY_SIDE: usize = 4;
-/// Longest time without a look into the store.
-const SAFETY: Duration = Duration::from_secs(5);
 
 /// The worker of one tracker.
 #[derive(Clone)]
@@ -34,15 +31,27 @@ pub(super) struct Worker {
     pub rest: Arc<Rest>,
 }
 
-/// What a look found.
-struct Claim {
-    batch: Option<Batch>,
-    /// Others hold some of what waits.
-    blocked: bool,
-    /// Something was left for the next batch.
-    more: bool,
-    /// When the next change falls due that is not due yet.
-    due: Duration,
+/// A record that is to be looked at for one connection, whatever its triggers say.
+pub(super) fn look_at(
+    worker: &Worker,
+    connection: ConnectionId,
+    (entity_type, key): (String, String),
+    source: Source,
+    correlation: Option<CorrelationId>,
+) -> NewChange {
+    let now = worker.parts.clock.now();
+    NewChange {
+        tracker: worker.name.clone(),
+        entity_type,
+        key,
+        source,
+        notice_id: None,
+        connection: Some(connection),
+        content: None,
+        received_at: now,
+        due_at: now,
+        correlation: correlation.unwrap_or_else(|| CorrelationId(worker.parts.clock.id())),
+    }
 }
 
 /// Records in one pair of hands.
@@ -52,63 +61,31 @@ pub(super) struct Batch {
     leases: Vec<Lease>,
 }
 
-impl Worker {
-    /// Works until the node stops.
-    pub(super) async fn run(self) {
-        let slots = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-        let changes = self.parts.store.wakes().on(Topic::Changes(self.name.clone()));
-        let released = self.parts.store.wakes().on(Topic::Released);
-        let (mut pace, limit) = (Pace::default(), self.tracker.traits().read_batch);
-        while !self.parts.lifecycle.is_stopping() {
-            if let Some(pause) = self.rest.wait(self.parts.clock.now()) {
-                tokio::select! {
-                    () = self.parts.clock.sleep(pause.min(Duration::from_secs(1))) => {}
-                    () = self.parts.lifecycle.stopping() => return,
-                }
-                continue;
-            }
-            let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            // Registered before looking, or a wake-up between the look and the wait would be lost.
-            let (woken, freed) = (changes.notified(), released.notified());
-            tokio::pin!(woken, freed);
-            woken.as_mut().enable();
-            freed.as_mut().enable();
-            let Claim { batch, blocked, more, due } = self.claim().await.unwrap_or_else(|error| {
-                tracing::error!(tracker = self.name, "changes could not be claimed: {error}");
-                Claim { batch: None, blocked: false, more: false, due: SAFETY }
-            });
-            let took = batch.is_some();
-            let pause = if let Some(batch) = batch {
-                let (worker, pause) = (self.clone(), pace.found(batch.keys.len(), limit));
-                self.parts.lifecycle.spawn("outgoing batch", async move {
-                    worker.work(batch).await;
-                    drop(slot);
-                });
-                tokio::time::sleep(pause).await;
-                if more {
-                    continue;
-                }
-                Some(TOOK_ALL)
-            } else {
-                drop(slot);
-                pace.nothing(blocked)
-            };
-            tokio::select! {
-                () = woken => {}
-                () = freed, if blocked || took => {}
-                () = self.parts.clock.sleep(due) => {}
-                () = self.parts.lifecycle.stopping() => return,
-            }
-            if let Some(pause) = pause {
-                tokio::time::sleep(pause).await;
-            }
-        }
+/// The rounds of a worker on the way out.
+#[derive(Clone)]
+pub(super) struct Outgoing(pub Worker);
+
+impl Rounds for Outgoing {
+    type Batch = Batch;
+    const NAMES: (&'static str, &'static str) = ("changes", "outgoing batch");
+    const SAFETY: Duration = Duration::from_secs(5);
+
+    fn worker(&self) -> &Worker {
+        &self.0
     }
 
-    async fn claim(&self) -> Result<Claim, StoreError> {
-        let (name, now, limit) = (self.name.clone(), self.parts.clock.now(), self.tracker.traits().read_batch);
+    fn topic(&self) -> Topic {
+        Topic::Changes(self.0.name.clone())
+    }
+
+    fn limit(&self) -> usize {
+        self.0.tracker.traits().read_batch
+    }
+
+    async fn claim(&self) -> Result<Claim<Batch>, StoreError> {
+        let (name, now, limit) = (self.0.name.clone(), self.0.parts.clock.now(), self.limit());
         let wanted = u32::try_from(limit * 2).unwrap_or(u32::MAX);
-        let read = self.parts.store.read("records_waiting", move |tx| {
+        let read = self.0.parts.store.read("records_waiting", move |tx| {
             Box::pin(
                 async move { Ok((tx.records_waiting(&name, now, wanted).await?, tx.next_change_due(&name, Some(now)).await?)) },
             )
@@ -121,8 +98,8 @@ impl Worker {
                 more = true;
                 continue;
             }
-            let lease_key = LeaseKey::Record { tracker: self.name.clone(), entity_type: entity_type.clone(), key: key.clone() };
-            let Some(lease) = self.parts.store.leases().take(vec![lease_key]) else {
+            let lease_key = LeaseKey::Record { tracker: self.0.name.clone(), entity_type: entity_type.clone(), key: key.clone() };
+            let Some(lease) = self.0.parts.store.leases().take(vec![lease_key]) else {
                 blocked = true;
                 continue;
             };
@@ -130,20 +107,16 @@ impl Worker {
             batch.keys.push(key);
             batch.leases.push(lease);
         }
-        let due = due.map_or(SAFETY, |due| due.since(now).min(SAFETY));
+        let due = due.map_or(Self::SAFETY, |due| due.since(now).min(Self::SAFETY));
+        let batch = batch.map(|batch| {
+            let records = batch.keys.len();
+            (batch, records)
+        });
         Ok(Claim { batch, blocked, more, due })
     }
 
-    async fn work(&self, batch: Batch) {
-        match judge::batch(self, &batch.entity_type, &batch.keys).await {
-            Ok(()) => self.rest.worked(&self.parts, &self.name).await,
-            Err(judge::Failure::Tracker(error)) => self.rest.failed(&self.parts, &self.name, &error).await,
-            Err(judge::Failure::Store(error)) => {
-                tracing::error!(tracker = self.name, "changes could not be settled: {error}");
-                self.parts.clock.sleep(Duration::from_millis(500)).await;
-            }
-        }
-        drop(batch.leases);
+    async fn work(&self, batch: &Batch) -> Result<(), Failure> {
+        judge::batch(&self.0, &batch.entity_type, &batch.keys).await
     }
 }
 
