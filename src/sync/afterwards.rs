@@ -14,13 +14,13 @@ use std::time::Duration;
 use super::{
     decide::{Item, Work},
     links,
-    outgoing::Worker,
+    outgoing::{Worker, look_at},
     record::draft,
     settle::{Again, Settle, Trouble, line},
 };
 use crate::{
     domain::{
-        change::{NewChange, Source},
+        change::Source,
         connection::Connection,
         event::Body,
         history::{Direction, Outcome},
@@ -116,7 +116,10 @@ async fn others(worker: &Worker, connection: &Connection, wishes: &Wishes, settl
         };
         match is_synced(worker, connection, &wish.entity_type, &key).await {
             Ok(true) => {}
-            Ok(false) => settle.changes.push(look_at(worker, connection, wish.entity_type.clone(), key)),
+            Ok(false) => {
+                let record = (wish.entity_type.clone(), key);
+                settle.changes.push(look_at(worker, connection.id, record, Source::Engine, None));
+            }
             Err(error) => told.push(format!("{} {key} was not synced: {error}", wish.entity_type)),
         }
     }
@@ -131,22 +134,6 @@ async fn is_synced(worker: &Worker, connection: &Connection, entity_type: &str, 
         .read("twins_of_record", move |tx| Box::pin(async move { tx.twins_of_record(&tracker, &entity_type, &key).await }))
         .await?;
     Ok(twins.iter().any(|twin| twin.connection_id == id))
-}
-
-fn look_at(worker: &Worker, connection: &Connection, entity_type: String, key: String) -> NewChange {
-    let now = worker.parts.clock.now();
-    NewChange {
-        tracker: worker.name.clone(),
-        entity_type,
-        key,
-        source: Source::Engine,
-        notice_id: None,
-        connection: Some(connection.id),
-        content: None,
-        received_at: now,
-        due_at: now,
-        correlation: CorrelationId(worker.parts.clock.id()),
-    }
 }
 
 fn not_carried_out(wishes: &Wishes) -> Vec<String> {

@@ -23,7 +23,7 @@ use crate::{
         history::Outcome,
         ids::{EntityRef, TwinId, WriteId},
         replica::Fields,
-        rule::{RuleInput, Wishes},
+        rule::Wishes,
         tracker::{Caller, Description, Entity, Found, WriteKind},
         twin::{Memory, PendingWrite, Status, Twin},
     },
@@ -282,16 +282,8 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
     let (weighed, first_seen) = super::weighing::weigh(worker, item, twin, before.as_ref(), &pair.outgoing).await;
     let description = describe(worker, before.as_ref().map(|entity| entity.entity_type.as_str())).await?;
     let run = |replica: Fields| {
-        let input = RuleInput::Incoming {
-            entity: before.as_ref().map_or_else(|| blank(worker), view::entity),
-            replica,
-            previous: twin.memory.received.clone(),
-            first_sync: before.is_none(),
-            deleted: item.folded.deleted,
-            connection: view::connection(&item.connection),
-            listed: view::listed(&description),
-            described: view::described(&item.connection, &description),
-        };
+        let ours = (before.as_ref(), twin.memory.received.as_ref());
+        let input = view::incoming(worker, &item.connection, ours, (replica, item.folded.deleted), &description);
         let rules = worker.parts.rules.clone();
         let source = pair.incoming.clone();
         async move { rules.run(&source, &input).await }
@@ -309,14 +301,9 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
     if let (None, Some(key)) = (&before, output.wishes.link_to.clone()) {
         return Err(Stop::Adopt(entity_type, key));
     }
-    let mut assigned = output.assigned;
-    let description = if before.is_none() {
-        let mut with_defaults = worker.tracker.defaults(&entity_type);
-        with_defaults.extend(assigned);
-        assigned = with_defaults;
-        describe(worker, Some(&entity_type)).await?
-    } else {
-        description
+    let (assigned, description) = match &before {
+        Some(_) => (output.assigned, description),
+        None => (view::with_defaults(worker, &entity_type, output.assigned), describe(worker, Some(&entity_type)).await?),
     };
     let choice = Choice {
         assigned: &assigned,
@@ -326,12 +313,6 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
     };
     let chosen = plan::incoming::choose(&twin.memory, choice).map_err(|missing| Stop::Park(not_listed(&missing)))?;
     Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log, wishes: output.wishes })
-}
-
-pub(super) fn blank(worker: &Worker) -> crate::domain::rule::EntityView {
-    let entity_type = worker.tracker.default_entity_type().to_owned();
-    let fields = worker.tracker.defaults(&entity_type);
-    crate::domain::rule::EntityView { fields, entity_type, ..Default::default() }
 }
 
 async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Description, Stop> {

@@ -158,16 +158,8 @@ async fn incoming(
 ) -> Result<Tried, Refused> {
     let default = worker.tracker.default_entity_type();
     let description = describe(worker, record.as_ref().map_or(default, |record| &record.entity_type)).await?;
-    let input = RuleInput::Incoming {
-        entity: record.as_ref().map_or_else(|| super::decide::blank(worker), view::entity),
-        replica,
-        previous: memory.received.clone(),
-        first_sync: record.is_none(),
-        deleted: false,
-        connection: view::connection(connection),
-        listed: view::listed(&description),
-        described: view::described(connection, &description),
-    };
+    let ours = (record.as_ref(), memory.received.as_ref());
+    let input = view::incoming(worker, connection, ours, (replica, false), &description);
     let (output, took) = run(worker, rule, &input).await;
     let entity_type = match (&record, &output) {
         (Some(record), _) => record.entity_type.clone(),
@@ -176,12 +168,10 @@ async fn incoming(
     };
     let description = if record.is_some() { description } else { describe(worker, &entity_type).await? };
     tried(output, took, |output, tried| {
-        let mut assigned = output.assigned.clone();
-        if record.is_none() {
-            let mut with_defaults = worker.tracker.defaults(&entity_type);
-            with_defaults.extend(assigned);
-            assigned = with_defaults;
-        }
+        let assigned = match &record {
+            Some(_) => output.assigned.clone(),
+            None => view::with_defaults(worker, &entity_type, output.assigned.clone()),
+        };
         let choice = plan::incoming::Choice {
             assigned: &assigned,
             assigned_before: None,

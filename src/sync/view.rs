@@ -6,7 +6,7 @@ use super::{
 };
 use crate::domain::{
     connection::{Connection, Mode},
-    replica,
+    replica::{self, Fields},
     rule::{ConnectionView, Described, EntityView, Listed, RuleInput, RulePair},
     tracker::{Caller, Description, Entity},
     twin::Memory,
@@ -69,6 +69,40 @@ pub(super) async fn outgoing(
     })
 }
 
+/// What an incoming rule is shown: our record (`None` where it is being made) and the last replica that was applied, then
+/// what came and whether their record is gone.
+pub(super) fn incoming(
+    worker: &Worker,
+    on: &Connection,
+    (record, received): (Option<&Entity>, Option<&Fields>),
+    (replica, deleted): (Fields, bool),
+    description: &Description,
+) -> RuleInput {
+    RuleInput::Incoming {
+        entity: record.map_or_else(|| blank(worker), entity),
+        replica,
+        previous: received.cloned(),
+        first_sync: record.is_none(),
+        deleted,
+        connection: connection(on),
+        listed: listed(description),
+        described: described(on, description),
+    }
+}
+
+fn blank(worker: &Worker) -> EntityView {
+    let entity_type = worker.tracker.default_entity_type().to_owned();
+    let fields = worker.tracker.defaults(&entity_type);
+    EntityView { fields, entity_type, ..EntityView::default() }
+}
+
+/// What a new record is made from: what the rule assigned, over what the tracker's configuration says.
+pub(super) fn with_defaults(worker: &Worker, entity_type: &str, assigned: Fields) -> Fields {
+    let mut fields = worker.tracker.defaults(entity_type);
+    fields.extend(assigned);
+    fields
+}
+
 /// A connection as a rule sees it.
 pub(super) fn connection(connection: &Connection) -> ConnectionView {
     ConnectionView {
@@ -81,7 +115,7 @@ pub(super) fn connection(connection: &Connection) -> ConnectionView {
 }
 
 /// Which fields there are, where a rule that somebody wrote is to be held to them.
-pub(super) fn described(connection: &Connection, description: &Description) -> Described {
+fn described(connection: &Connection, description: &Description) -> Described {
     if connection.mode == Mode::Basic || description.fields.is_empty() {
         return Described::new();
     }
@@ -90,6 +124,6 @@ pub(super) fn described(connection: &Connection, description: &Description) -> D
 }
 
 /// Picklist values by field.
-pub(super) fn listed(description: &Description) -> Listed {
+fn listed(description: &Description) -> Listed {
     description.fields.iter().filter_map(|field| Some((field.name.clone(), field.values.clone()?))).collect()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Engine, Refused, links,
-    outgoing::Worker,
+    outgoing::{Worker, look_at},
     record::draft,
     settle::{Settle, heal, kept_changes, line, release_changes},
 };
@@ -15,7 +15,7 @@ use crate::{
         error::{ErrorRecord, Scope},
         event::{Body, RemoteRef, Start},
         history::{Direction, Outcome},
-        ids::{ConnectionId, CorrelationId, EntityRef, ErrorId, TwinId, linked_twin_id, twin_id},
+        ids::{ConnectionId, EntityRef, ErrorId, TwinId, linked_twin_id, twin_id},
         tracker::{Caller, Entity, Found},
         twin::{Memory, Status, Twin},
     },
@@ -367,17 +367,5 @@ fn started_here_by(worker: &Worker, connection_id: ConnectionId, id: TwinId, ent
 }
 
 fn asked(worker: &Worker, connection: &Connection, entity: &Entity) -> NewChange {
-    let now = worker.parts.clock.now();
-    NewChange {
-        tracker: worker.name.clone(),
-        entity_type: entity.entity_type.clone(),
-        key: entity.key.clone(),
-        source: Source::Person,
-        notice_id: None,
-        connection: Some(connection.id),
-        content: None,
-        received_at: now,
-        due_at: now,
-        correlation: CorrelationId(worker.parts.clock.id()),
-    }
+    look_at(worker, connection.id, (entity.entity_type.clone(), entity.key.clone()), Source::Person, None)
 }

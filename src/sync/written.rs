@@ -4,7 +4,7 @@ use super::{
     afterwards,
     decide::Work,
     ending::{lines, park, word},
-    outgoing::Worker,
+    outgoing::{Worker, look_at},
     plan,
     settle::{Settle, Trouble},
     view,
@@ -211,17 +211,6 @@ pub(super) fn look_again(
     correlation: Option<CorrelationId>,
 ) -> Option<NewChange> {
     let local = twin.local.as_ref()?;
-    let now = worker.parts.clock.now();
-    Some(NewChange {
-        tracker: twin.tracker.clone(),
-        entity_type: local.entity_type.clone(),
-        key: local.key.clone(),
-        source: Source::Engine,
-        notice_id: None,
-        connection: Some(twin.connection_id),
-        content: None,
-        received_at: now,
-        due_at: now,
-        correlation: correlation.unwrap_or_else(|| CorrelationId(worker.parts.clock.id())),
-    })
+    let record = (local.entity_type.clone(), local.key.clone());
+    Some(look_at(worker, twin.connection_id, record, Source::Engine, correlation))
 }

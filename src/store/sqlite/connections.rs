@@ -102,6 +102,11 @@ pub(super) async fn link_state(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<L
     Ok(tx.one(query(sql).bind(id.to_string()), read_link).await?.unwrap_or_default())
 }
 
+/// Joined to its connection: column 13 tells whether there is a row.
+fn read_link_if_any(row: &SqliteRow) -> Got<LinkState> {
+    if col(row, 13)? { read_link(row) } else { Ok(LinkState::default()) }
+}
+
 fn read_link(row: &SqliteRow) -> Got<LinkState> {
     Ok(LinkState {
         epoch: count(row, 0)?,
@@ -168,7 +173,7 @@ pub(super) async fn connections_of(tx: &mut SqliteTx<'_>, tracker: &str) -> Got<
         ", connection_id IS NOT NULL, body FROM connections LEFT JOIN links ON connection_id = id WHERE tracker = $1 ORDER BY name"
     );
     let read = |row: &SqliteRow| {
-        let link = if col(row, 13)? { read_link(row)? } else { LinkState::default() };
+        let link = read_link_if_any(row)?;
         Ok((json(row, 14)?, link))
     };
     tx.each(query(sql).bind(tracker), read).await
@@ -185,7 +190,7 @@ pub(super) async fn standing(tx: &mut SqliteTx<'_>, id: ConnectionId) -> Got<Opt
         " WHERE id = $1"
     );
     let read = |row: &SqliteRow| {
-        let link = if col(row, 13)? { read_link(row)? } else { LinkState::default() };
+        let link = read_link_if_any(row)?;
         Ok(Standing { connection: json(row, 18)?, link, waiting: read_waiting(row, 14)? })
     };
     tx.one(query(sql).bind(id.to_string()), read).await

@@ -33,6 +33,14 @@ fn written(world: &World) -> Vec<Value> {
     done.map(|write| write.body["data"]["fields"]["summary"].clone()).collect()
 }
 
+/// The update in doubt and the newer one.
+async fn both_wait(world: &World) {
+    until_said("both to wait there", || async {
+        world.private.get("/queue").await["items"][0]["inbox"].as_u64().is_some_and(|inbox| inbox >= 2)
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_echo_of_an_update_in_doubt_is_no_edit() {
     let clock = MovableClock::default();
@@ -57,10 +65,7 @@ async fn what_was_taken_back_before_the_answer_is_taken_back_there() {
     let clock = MovableClock::default();
     let (world, case, issue) = unheard(&clock).await;
     world.edit_case(&case, json!({"Subject": "v0"}));
-    until_said("both to wait there", || async {
-        world.private.get("/queue").await["items"][0]["inbox"].as_u64().is_some_and(|inbox| inbox >= 2)
-    })
-    .await;
+    both_wait(&world).await;
     heal(&world, &clock);
     until("the first value again", || world.issue_field(&issue, "summary") == "v0").await;
     world.quiet().await;
@@ -73,10 +78,7 @@ async fn a_newer_value_is_no_conflict_with_an_update_in_doubt() {
     let clock = MovableClock::default();
     let (world, case, issue) = unheard(&clock).await;
     world.edit_case(&case, json!({"Subject": "v2"}));
-    until_said("both to wait there", || async {
-        world.private.get("/queue").await["items"][0]["inbox"].as_u64().is_some_and(|inbox| inbox >= 2)
-    })
-    .await;
+    both_wait(&world).await;
     // Something else that people did makes the node look closer.
     world.private.post(&format!("/connections/{}/deactivate", world.connection), json!({})).await;
     world.tracker.handle.edit(&issue, &json!({"priority": "High"}));

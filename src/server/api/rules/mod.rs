@@ -87,6 +87,12 @@ async fn version_of(node: &Node, connection: &Connection, version: u32) -> Resul
     Ok(found.await?.map(Published::from))
 }
 
+/// The connection whose rules the caller may write.
+async fn written(node: &Node, caller: &Caller, id: ConnectionId) -> Result<Connection, Problem> {
+    caller.require(Scope::Configure)?;
+    visible(node, caller, id).await
+}
+
 /// 409 where the rules are not people's to write.
 fn require_script(connection: &Connection) -> Result<(), Problem> {
     match connection.mode {
@@ -125,8 +131,7 @@ pub async fn save(
     id: web::Path<ConnectionId>,
     given: Body,
 ) -> Result<HttpResponse, Problem> {
-    caller.require(Scope::Configure)?;
-    let connection = visible(&node, &caller, *id).await?;
+    let connection = written(&node, &caller, *id).await?;
     let given: NewDraft = given.json()?;
     require_script(&connection)?;
     given.check()?;
@@ -145,8 +150,7 @@ pub async fn publish(
     id: web::Path<ConnectionId>,
     given: Body,
 ) -> Result<HttpResponse, Problem> {
-    caller.require(Scope::Configure)?;
-    let connection = visible(&node, &caller, *id).await?;
+    let connection = written(&node, &caller, *id).await?;
     let given: Publication = given.json_or_empty()?;
     require_script(&connection)?;
     given.check()?;
@@ -176,8 +180,7 @@ pub async fn test(
     id: web::Path<ConnectionId>,
     given: Body,
 ) -> Result<HttpResponse, Problem> {
-    caller.require(Scope::Configure)?;
-    let connection = visible(&node, &caller, *id).await?;
+    let connection = written(&node, &caller, *id).await?;
     let given: NewTrial = given.json()?;
     if let Some(rule) = &given.rule {
         require_script(&connection)?;
@@ -201,8 +204,7 @@ pub async fn rollback(
     id: web::Path<ConnectionId>,
     given: Body,
 ) -> Result<HttpResponse, Problem> {
-    caller.require(Scope::Configure)?;
-    let connection = visible(&node, &caller, *id).await?;
+    let connection = written(&node, &caller, *id).await?;
     let given: RollBack = given.json()?;
     require_script(&connection)?;
     given.check()?;
