@@ -218,7 +218,7 @@ impl Link {
             ack_id: asked.ack_id,
             after_id: asked.after_id,
             events: asked.events,
-            state: asked.state,
+            state: self.mailbox.state(id, asked.state),
             you_were_set_back: asked.you_were_set_back,
             // Who dials reads the clocks by itself.
             clock_offset_ms: asked.clock_offset_ms.filter(|_| !super::dials(&known.connection)),

@@ -111,6 +111,8 @@ struct View {
     behind: Option<u64>,
     told: Option<Switch>,
     told_no_room: bool,
+    /// The partner said that it has deleted the connection: what it answered to the other half before says nothing.
+    gone: bool,
     /// The exchange that is held at this moment says so.
     held_no_room: bool,
     wait: Wait,
@@ -171,6 +173,7 @@ impl Dialler {
             behind: None,
             told: None,
             told_no_room: false,
+            gone: false,
             held_no_room: false,
             wait: Wait::new(link.parts.wait),
             batch: Batch::new(),
@@ -187,6 +190,7 @@ impl Dialler {
 
     async fn run(&self) {
         loop {
+            self.view(|view| view.gone = false);
             let stop = tokio::select! {
                 stop = self.hold() => stop,
                 stop = self.push() => stop,

@@ -31,6 +31,8 @@ struct Peer {
     quiet_until: Time,
     told: Option<Switch>,
     told_no_room: bool,
+    /// It said that it has deleted the connection.
+    parted: bool,
 }
 
 /// All partners that asked lately.
@@ -118,6 +120,17 @@ impl Mailbox {
         self.with(id, |peer| peer.over |= peer.run == run);
     }
 
+    /// What a run says of its connection. `gone` is its last word: calls that left before that one may arrive after it.
+    /// Only another run can have the connection again (a restored backup).
+    pub fn state(&self, id: ConnectionId, said: Switch) -> Switch {
+        let mut parted = false;
+        self.with(id, |peer| {
+            peer.parted |= said == Switch::Gone;
+            parted = peer.parted;
+        });
+        if parted { Switch::Gone } else { said }
+    }
+
     /// Holds a request; an earlier one is ended.
     pub fn hold(&self, id: ConnectionId) -> Held<'_> {
         let number = self.counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -169,6 +182,7 @@ impl Peer {
             quiet_until: Time(i64::MIN),
             told: None,
             told_no_room: false,
+            parted: false,
         }
     }
 }
@@ -226,6 +240,17 @@ mod tests {
         assert_eq!(mailbox.enter(ID, "b", at(31)), Entry::Second { lasting: true });
         drop(held);
         assert_eq!(mailbox.enter(ID, "b", at(31)), Entry::Welcome { changed: true });
+    }
+
+    #[test]
+    fn gone_is_the_last_word_of_a_run() {
+        let mailbox = Mailbox::default();
+        mailbox.enter(ID, "a", at(0));
+        assert_eq!(mailbox.state(ID, Switch::Active), Switch::Active);
+        assert_eq!(mailbox.state(ID, Switch::Gone), Switch::Gone);
+        assert_eq!(mailbox.state(ID, Switch::Active), Switch::Gone, "it was overtaken");
+        mailbox.enter(ID, "b", at(20));
+        assert_eq!(mailbox.state(ID, Switch::Active), Switch::Active, "restored");
     }
 
     #[tokio::test]

@@ -144,6 +144,9 @@ impl Dialler {
         if !is_news(&present, &state, &heard, now) {
             return Ok(Exchanged { got, more, ..Exchanged::default() });
         }
+        if self.view(|view| view.gone) {
+            return Ok(Exchanged::default());
+        }
         match self.link.hear(id, state.epoch, heard, now).await? {
             Hearing::Done(taken) => {
                 self.view(|view| view.again = 0);
@@ -273,6 +276,7 @@ impl Dialler {
     }
 
     async fn gone(&self) -> Result<Exchanged, Stop> {
+        self.view(|view| view.gone = true);
         let (id, now) = (self.id, self.link.parts.clock.now());
         let write = self.link.parts.store.write("link.gone", move |tx| {
             Box::pin(async move {

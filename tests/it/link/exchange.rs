@@ -263,9 +263,11 @@ async fn events_flow_while_both_switches_are_on() {
     mate.turn(0).await;
     let there = ours.connection(&mate.partner.connection).await;
     assert_eq!((&there["remote"]["state"], there["health"]["paused"].is_object()), (&json!("gone"), true));
-    // Deleted here: the partner is told whenever it asks, signed.
+    // A call that left before that word and arrives after it.
     mate.book.state = "active";
     mate.turn(0).await;
+    assert_eq!(ours.connection(&mate.partner.connection).await["remote"]["state"], "gone");
+    // Deleted here: the partner is told whenever it asks, signed.
     ours.node.delete(&format!("/connections/{}", mate.partner.connection)).await;
     mate.partner.exchange(mate.book.words()).await.refused(410, "connection_gone");
     ours.stop().await;
