@@ -267,7 +267,11 @@ async fn events_flow_while_both_switches_are_on() {
     mate.book.state = "active";
     mate.turn(0).await;
     assert_eq!(ours.connection(&mate.partner.connection).await["remote"]["state"], "gone");
-    // Deleted here: the partner is told whenever it asks, signed.
+    // Restored from a backup there: another run has it again. Deleted here, that one is told whenever it asks, signed.
+    mate.partner.exchange(json!({"state": "gone", "goodbye": true})).await.good();
+    mate.partner.run = id();
+    mate.turn(0).await;
+    assert_eq!(ours.connection(&mate.partner.connection).await["remote"]["state"], "active");
     ours.node.delete(&format!("/connections/{}", mate.partner.connection)).await;
     mate.partner.exchange(mate.book.words()).await.refused(410, "connection_gone");
     ours.stop().await;
