@@ -20,6 +20,8 @@ pub enum Source {
     Look,
     /// A person or program through the API ("sync this now").
     Person,
+    /// A bulk run of a trigger: the record was listed as one that matches.
+    Trigger,
     /// The engine itself: a read-back showed more than we wrote, or work that waited is due again.
     Engine,
 }

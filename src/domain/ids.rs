@@ -49,6 +49,8 @@ ids! {
     TriggerId;
     /// An error that somebody should see.
     ErrorId;
+    /// Work over many records.
+    JobId;
     /// An API token.
     TokenId;
     /// Follows one change through both nodes' logs.

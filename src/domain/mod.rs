@@ -16,6 +16,7 @@ pub mod event;
 pub mod history;
 pub mod ids;
 pub mod invitation;
+pub mod job;
 pub mod replica;
 pub mod rule;
 pub mod token;

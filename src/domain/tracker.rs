@@ -249,6 +249,15 @@ pub struct Looked {
     pub failed: Vec<(String, TrackerError)>,
 }
 
+/// A part of the records that match a filter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    /// Each record's key, and what was read of it.
+    pub records: Vec<(String, Content)>,
+    /// Ask with this for what follows; `None`: that was all.
+    pub next: Option<String>,
+}
+
 /// One step of a check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CheckStep {
@@ -352,6 +361,17 @@ pub trait Tracker: Send + Sync {
     ) -> Result<Vec<bool>, TrackerError>;
     /// How many records there are that match; `None` where the tracker cannot be asked.
     async fn count(&self, caller: Caller, entity_type: &str, filter: &str) -> Result<Option<u64>, TrackerError>;
+    /// Records that match the filter, a part at a time, behind what the last part's `next` said; what comes into being
+    /// meanwhile may be left out. `None` where the tracker cannot be asked.
+    async fn list(
+        &self,
+        _caller: Caller,
+        _entity_type: &str,
+        _filter: &str,
+        _after: Option<&str>,
+    ) -> Result<Option<Listing>, TrackerError> {
+        Ok(None)
+    }
     /// Checks a filter at saving time; the tracker's own words where it refuses.
     async fn check_filter(&self, entity_type: &str, filter: &str) -> Result<(), TrackerError>;
     /// Makes writes, each on its own: one that fails does not spoil its neighbours.

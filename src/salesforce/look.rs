@@ -244,11 +244,8 @@ impl Salesforce {
     }
 
     fn change(&self, entity: Entity, read_at: Time) -> NewChange {
-        let deleted = is_deleted(&entity);
-        let editor = entity.fields.get("LastModifiedById").and_then(Value::as_str).map(str::to_owned);
-        let (url, stamp, fields) = (entity.url, entity.stamp, entity.fields);
-        let content = Content { whole: true, deleted, url, stamp, editor, fields, read_at: Some(read_at), told_at: None };
-        self.told(&entity.entity_type, entity.key, content)
+        let (entity_type, key) = (entity.entity_type.clone(), entity.key.clone());
+        self.told(&entity_type, key, content(entity, read_at))
     }
 
     fn told(&self, entity_type: &str, key: String, content: Content) -> NewChange {
@@ -266,6 +263,14 @@ impl Salesforce {
             correlation: CorrelationId(self.rest.clock.id()),
         }
     }
+}
+
+/// A record that was read, as what a notice holds.
+pub(super) fn content(entity: Entity, read_at: Time) -> Content {
+    let deleted = is_deleted(&entity);
+    let editor = entity.fields.get("LastModifiedById").and_then(Value::as_str).map(str::to_owned);
+    let (url, stamp, fields) = (entity.url, entity.stamp, entity.fields);
+    Content { whole: true, deleted, url, stamp, editor, fields, read_at: Some(read_at), told_at: None }
 }
 
 fn no_list(error: &TrackerError) -> bool {

@@ -136,7 +136,7 @@ fn encoded_len(text: &str) -> usize {
 }
 
 /// Refuses a filter that would not stay within its brackets: then it could show records that it was not put to.
-fn check_form(entity_type: &str, filter: &str) -> Result<(), TrackerError> {
+pub(super) fn check_form(entity_type: &str, filter: &str) -> Result<(), TrackerError> {
     let refuse = |detail: String| {
         Err(error::record(
             "MALFORMED_QUERY",

@@ -16,6 +16,7 @@ mod describe;
 mod error;
 mod error_table;
 mod ids;
+mod listing;
 mod look;
 mod matching;
 mod oauth;

@@ -25,7 +25,7 @@ use crate::{
         ids::TwinId,
         replica::Fields,
         tracker::{
-            Caller, CheckStep, Created, Description, Entity, Facts, LookCursor, Looked, Read, Tracker, TrackerError, Traits,
+            Caller, CheckStep, Created, Description, Entity, Facts, Listing, LookCursor, Looked, Read, Tracker, TrackerError, Traits,
             Write, Written,
         },
         twin::PendingWrite,
@@ -267,6 +267,16 @@ impl Tracker for Salesforce {
 
     async fn count(&self, caller: Caller, entity_type: &str, filter: &str) -> Result<Option<u64>, TrackerError> {
         self.count_matching(caller, entity_type, filter).await.map(Some)
+    }
+
+    async fn list(
+        &self,
+        caller: Caller,
+        entity_type: &str,
+        filter: &str,
+        after: Option<&str>,
+    ) -> Result<Option<Listing>, TrackerError> {
+        self.list_matching(caller, entity_type, filter, after).await.map(Some)
     }
 
     async fn check_filter(&self, entity_type: &str, filter: &str) -> Result<(), TrackerError> {

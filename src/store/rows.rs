@@ -169,6 +169,17 @@ pub struct ErrorFilter {
     pub scope: Option<crate::domain::error::Scope>,
 }
 
+/// What a list of jobs is filtered by; `None` passes all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobFilter {
+    /// Its connection.
+    pub connection_id: Option<ConnectionId>,
+    /// Only these connections (a partner's token).
+    pub connections: Option<Vec<ConnectionId>>,
+    /// How far it is.
+    pub status: Option<crate::domain::job::Status>,
+}
+
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {

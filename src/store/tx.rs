@@ -18,6 +18,7 @@ use crate::{
         history::HistoryLine,
         ids::*,
         invitation::Invitation,
+        job::{Finding, Job},
         rule::RulePair,
         token::Token,
         trigger::Trigger,
@@ -137,6 +138,15 @@ pub trait Tx: Send {
     async fn next_change_due(&mut self, tracker: &str, after: Option<Time>) -> Got<Option<Time>>;
     /// How many changes of a tracker wait.
     async fn count_changes(&mut self, tracker: &str) -> Got<u64>;
+    /// How many of these records have a change for this connection alone that is due before this.
+    async fn changes_left(
+        &mut self,
+        tracker: &str,
+        entity_type: &str,
+        keys: &[String],
+        connection: ConnectionId,
+        due_before: Time,
+    ) -> Got<u64>;
 
     // Twins.
 
@@ -170,6 +180,10 @@ pub trait Tx: Send {
     async fn list_twins(&mut self, filter: &TwinFilter, page: &Page) -> Got<Paged<Twin>>;
     /// Ids of all twins of a connection, stopped ones too.
     async fn twin_ids(&mut self, connection: ConnectionId) -> Got<Vec<TwinId>>;
+    /// Twins of a connection in order of their ids, behind one of them.
+    async fn twins_behind(&mut self, connection: ConnectionId, after: Option<TwinId>, limit: u32) -> Got<Vec<Twin>>;
+    /// How many there are that are not stopped.
+    async fn count_twins(&mut self, connection: ConnectionId) -> Got<u64>;
     /// Twins with a create under way (kept as `memory.pending_write` without a key) into this tracker and type, and since
     /// when.
     async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<(TwinId, Time)>>;
@@ -271,6 +285,25 @@ pub trait Tx: Send {
     async fn errors_due(&mut self, now: Time, limit: u32) -> Got<Vec<ErrorRecord>>;
     /// When the next falls due.
     async fn next_error_due(&mut self) -> Got<Option<Time>>;
+
+    // Jobs.
+
+    /// By id.
+    async fn job(&mut self, id: JobId) -> Got<Option<Job>>;
+    /// Makes or replaces it; who does jobs is woken.
+    async fn put_job(&mut self, job: &Job) -> Got<()>;
+    /// Those that have not ended, oldest first.
+    async fn open_jobs(&mut self) -> Got<Vec<Job>>;
+    /// A page, newest first.
+    async fn list_jobs(&mut self, filter: &JobFilter, page: &Page) -> Got<Paged<Job>>;
+    /// Adds lines to a job's report.
+    async fn add_findings(&mut self, job: JobId, findings: &[Finding]) -> Got<()>;
+    /// How many lines there are.
+    async fn count_findings(&mut self, job: JobId) -> Got<u64>;
+    /// A page of them, in order.
+    async fn list_findings(&mut self, job: JobId, page: &Page) -> Got<Paged<Finding>>;
+    /// Forgets jobs that ended and were made before this.
+    async fn forget_jobs(&mut self, before: Time) -> Got<u64>;
 
     // Tokens, idempotency, audit.
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{Notify, broadcast};
 
-use crate::domain::ids::{ConnectionId, ErrorId, TwinId};
+use crate::domain::ids::{ConnectionId, ErrorId, JobId, TwinId};
 
 /// What there may be news of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,8 @@ pub enum Topic {
     Outbox(ConnectionId),
     /// The set of connections or their switches.
     Connections,
+    /// Work over many records.
+    Jobs,
     /// A lease was given back.
     Released,
 }
@@ -36,6 +38,8 @@ pub enum Notice {
     Error(ErrorId),
     /// A tracker's state changed.
     Tracker(String),
+    /// A job went on or ended.
+    Job(JobId),
     /// A token was deleted: who listens by one proves it anew.
     Tokens,
 }

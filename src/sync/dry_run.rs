@@ -122,7 +122,7 @@ fn needs(field: &'static str, message: &str) -> Refused {
     Refused::Invalid { field, message: message.to_owned() }
 }
 
-async fn outgoing(
+pub(super) async fn outgoing(
     worker: &Worker,
     connection: &Connection,
     rule: &str,
@@ -150,7 +150,7 @@ async fn outgoing(
     })
 }
 
-async fn incoming(
+pub(super) async fn incoming(
     worker: &Worker,
     connection: &Connection,
     rule: &str,

@@ -36,6 +36,7 @@ async fn once(parts: &Parts) -> Result<(), StoreError> {
                 tx.forget_answers(now.minus(ANSWERS)).await?;
                 tx.forget_history(history).await?;
                 tx.forget_notices(notices).await?;
+                tx.forget_jobs(history).await?;
                 Ok(())
             })
         })

@@ -16,7 +16,7 @@ use super::{
     settle::Settle,
     stand_in::{self, Told},
     together::together,
-    triage::{Triage, triage},
+    triage::{Triage, is_asked, triage},
 };
 use crate::{
     clock::Time,
@@ -265,7 +265,7 @@ async fn matching(
         let candidates: Vec<Entity> = cases
             .iter()
             .filter(|case| !case.twins.iter().any(|twin| twin.connection_id == trigger.connection_id))
-            .filter(|case| !only_old_look(case, trigger))
+            .filter(|case| !only_old_look(case, trigger) && !only_asked(case))
             .filter_map(Case::entity)
             .collect();
         if candidates.is_empty() {
@@ -285,6 +285,11 @@ async fn matching(
         matching.entry(trigger.connection_id).or_default().extend(found);
     }
     Ok(matching)
+}
+
+/// All that came was asked for by name, for one connection: no trigger has a say.
+fn only_asked(case: &Case) -> bool {
+    case.changes.iter().all(is_asked)
 }
 
 /// The look brings no history: a record last changed before its trigger was made is no match. Stamps have whole seconds,

@@ -25,6 +25,7 @@ mod gone;
 mod holdup;
 mod housekeeping;
 mod incoming;
+mod jobs;
 mod judge;
 mod known;
 mod links;
@@ -139,6 +140,7 @@ impl Engine {
                 life.spawn("look", look::run(worker, *every));
             }
         }
+        life.spawn("jobs", jobs::run(self.clone()));
         life.spawn("housekeeping", housekeeping::run(self.parts.clone()));
     }
 

@@ -74,7 +74,7 @@ fn content_of(change: &Change) -> Option<(&Content, Time)> {
 
 fn usable(worker: &Worker, change: &Change, content: &Content) -> bool {
     match change.change.source {
-        Source::Look => content.whole || content.deleted,
+        Source::Look | Source::Trigger => content.whole || content.deleted,
         Source::OutboundMessage => worker.parts.trusted_messages.contains(&worker.name) && !content.deleted,
         _ => false,
     }

@@ -82,7 +82,7 @@ pub(super) async fn triage(worker: &Worker, known: &Known, entity_type: &str, ch
 
 /// Somebody wants this record looked at for one connection, whatever its notices and triggers say.
 pub(super) fn is_asked(change: &Change) -> bool {
-    change.change.connection.is_some() && matches!(change.change.source, Source::Person | Source::Engine)
+    change.change.connection.is_some() && matches!(change.change.source, Source::Person | Source::Engine | Source::Trigger)
 }
 
 /// Why no connection takes a record: "where is my case?" is answered with what to do.

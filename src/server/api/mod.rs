@@ -9,6 +9,7 @@ mod connections;
 mod description;
 mod errors;
 mod invitations;
+mod jobs;
 mod node;
 mod rules;
 mod stream;
@@ -42,6 +43,8 @@ pub const BASE: &str = "/api/v1";
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
         trackers::describe, trackers::entity,
         node::queue, node::status,
+        jobs::list, jobs::get, jobs::report, jobs::cancel, jobs::pause, jobs::resume, jobs::run_trigger, jobs::preview,
+        jobs::reapply, jobs::reconcile,
         errors::list, errors::get, errors::retry, errors::skip, errors::retry_many, errors::skip_many,
         tokens::list, tokens::create, tokens::delete, tokens::audit,
         stream::stream,
@@ -106,6 +109,15 @@ fn syncing(config: &mut web::ServiceConfig) {
         .service(resource("/connections/{id}/rules").route(get().to(rules::get)).route(put().to(rules::save)))
         .service(resource("/connections/{id}/rules/publish").route(post().to(rules::publish)))
         .service(resource("/connections/{id}/rules/test").route(post().to(rules::test)))
+        .service(resource("/connections/{id}/rules/preview").route(post().to(jobs::preview)))
+        .service(resource("/connections/{id}/rules/reapply").route(post().to(jobs::reapply)))
+        .service(resource("/connections/{id}/reconcile").route(post().to(jobs::reconcile)))
+        .service(resource("/connections/{id}/triggers/{trigger}/run").route(post().to(jobs::run_trigger)))
+        .service(resource("/jobs").route(get().to(jobs::list)))
+        .service(resource("/jobs/{id}").route(get().to(jobs::get)).route(delete().to(jobs::cancel)))
+        .service(resource("/jobs/{id}/report").route(get().to(jobs::report)))
+        .service(resource("/jobs/{id}/pause").route(post().to(jobs::pause)))
+        .service(resource("/jobs/{id}/resume").route(post().to(jobs::resume)))
         .service(resource("/connections/{id}/rules/rollback").route(post().to(rules::rollback)))
         .service(resource("/connections/{id}/rules/versions").route(get().to(rules::versions)))
         .service(resource("/connections/{id}/rules/versions/{version}").route(get().to(rules::version)))

@@ -15,7 +15,10 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
-use super::bodies::{ConnectionBody, TrackerBody, TwinBody};
+use super::{
+    bodies::{ConnectionBody, TrackerBody, TwinBody},
+    jobs::JobBody,
+};
 use crate::{
     clock::Time,
     domain::{ids::ErrorId, token::Scope},
@@ -43,7 +46,7 @@ struct Listening {
     greeted: bool,
 }
 
-/// What changes, as it changes: `event` is connection, twin, error or tracker; `data` the object, or its id with
+/// What changes, as it changes: `event` is connection, twin, error, job or tracker; `data` the object, or its id with
 /// `"deleted": true`.
 #[utoipa::path(get, path = "/stream", tag = "node",
     responses((status = 200, content_type = "text/event-stream", body = String)))]
@@ -166,6 +169,11 @@ impl Listening {
             }
             Notice::Tokens => Ok(None),
             Notice::Error(id) => self.error(id).await,
+            Notice::Job(id) => {
+                let read = node.store.read("api.stream.job", move |tx| Box::pin(async move { tx.job(id).await }));
+                let found = read.await?.filter(|job| caller.sees(job.connection_id));
+                Ok(found.map(|job| event("job", &JobBody::from(job))))
+            }
             Notice::Tracker(_) if caller.is_bound() => Ok(None),
             Notice::Tracker(name) => {
                 let inner = node.clone().into_inner();

@@ -131,10 +131,7 @@ pub async fn count(
     let (entity_type, filter) = (asked.entity_type.trim(), asked.filter.trim());
     let tracker = check_filter(&node, &connection, entity_type, filter).await?;
     let Some(matching) = tracker.count(Asker::Person, entity_type, filter).await? else {
-        return Err(Problem::new(
-            Code::State,
-            "This tracker tells of its records one by one and cannot be asked how many match. The filter itself is good.",
-        ));
+        return Err(untold());
     };
     let already_synced = synced(&node, &connection, tracker, entity_type, filter).await?;
     Ok(HttpResponse::Ok().json(Counted { matching, already_synced }))
@@ -169,6 +166,22 @@ async fn synced(
             return Ok(count);
         }
     }
+}
+
+/// 409 where the tracker cannot be asked for what matches, so that a run would have nothing to go over.
+pub(super) async fn can_list(node: &Node, connection: &Connection, trigger: &Trigger) -> Result<(), Problem> {
+    let tracker = check_filter(node, connection, &trigger.entity_type, &trigger.filter).await?;
+    match tracker.count(Asker::Person, &trigger.entity_type, &trigger.filter).await? {
+        Some(_) => Ok(()),
+        None => Err(untold()),
+    }
+}
+
+fn untold() -> Problem {
+    Problem::new(
+        Code::State,
+        "This tracker tells of its records one by one and cannot be asked how many match. The filter itself is good.",
+    )
 }
 
 /// Shows one trigger.
@@ -235,7 +248,7 @@ async fn of_connection(node: &Node, id: ConnectionId) -> Result<Vec<Trigger>, Pr
     Ok(node.store.read("api.triggers", move |tx| Box::pin(async move { tx.triggers(id).await })).await?)
 }
 
-async fn find(node: &Node, caller: &Caller, (id, trigger): (ConnectionId, TriggerId)) -> Result<(Connection, Trigger), Problem> {
+pub(super) async fn find(node: &Node, caller: &Caller, (id, trigger): (ConnectionId, TriggerId)) -> Result<(Connection, Trigger), Problem> {
     let connection = visible(node, caller, id).await?;
     let found = of_connection(node, id).await?.into_iter().find(|one| one.id == trigger);
     Ok((connection, found.ok_or_else(|| Problem::not_found("trigger"))?))

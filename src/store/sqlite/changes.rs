@@ -18,7 +18,7 @@ use crate::{
     clock::Time,
     domain::{
         change::{Change, Content, NewChange, Source},
-        ids::CorrelationId,
+        ids::{ConnectionId, CorrelationId},
     },
     store::{Topic, Tx, rows::WaitingRecord},
 };
@@ -207,6 +207,23 @@ pub(super) async fn next_change_due(tx: &mut SqliteTx<'_>, tracker: &str, after:
 pub(super) async fn count_changes(tx: &mut SqliteTx<'_>, tracker: &str) -> Got<u64> {
     let sql = "SELECT COUNT(*) FROM changes WHERE tracker = $1";
     Ok(tx.one(query(sql).bind(tracker), |row| count(row, 0)).await?.unwrap_or(0))
+}
+
+pub(super) async fn changes_left(
+    tx: &mut SqliteTx<'_>,
+    (tracker, entity_type, keys): (&str, &str, &[String]),
+    connection: ConnectionId,
+    due_before: Time,
+) -> Got<u64> {
+    let sql = "SELECT COUNT(DISTINCT key) FROM changes WHERE tracker = $1 AND entity_type = $2
+        AND key IN (SELECT value FROM json_each($3)) AND +connection_id = $4 AND +due_at < $5";
+    let query = query(sql)
+        .bind(tracker)
+        .bind(entity_type)
+        .bind(to_json(keys)?)
+        .bind(connection.to_string())
+        .bind(due_before.0);
+    Ok(tx.one(query, |row| count(row, 0)).await?.unwrap_or(0))
 }
 
 pub(super) async fn forget_notices(tx: &mut SqliteTx<'_>, before: Time) -> Got<u64> {

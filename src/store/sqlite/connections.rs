@@ -60,6 +60,8 @@ const BELONGINGS: &[&str] = &[
     "DELETE FROM inbox WHERE connection_id = $1",
     "DELETE FROM resting WHERE connection_id = $1",
     "DELETE FROM errors WHERE connection_id = $1",
+    "DELETE FROM findings WHERE job_id IN (SELECT id FROM jobs WHERE connection_id = $1)",
+    "DELETE FROM jobs WHERE connection_id = $1",
     "DELETE FROM connections WHERE id = $1",
 ];
 

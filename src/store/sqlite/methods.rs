@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    admin, changes, connections, errors, history, inbox, joining, outbox, rules, settings, twins,
+    admin, changes, connections, errors, history, inbox, jobs, joining, outbox, rules, settings, twins,
     tx::{Got, SqliteTx},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         history::HistoryLine,
         ids::*,
         invitation::Invitation,
+        job::{Finding, Job},
         rule::RulePair,
         token::Token,
         trigger::Trigger,
@@ -152,6 +153,16 @@ impl Tx for SqliteTx<'_> {
     async fn count_changes(&mut self, tracker: &str) -> Got<u64> {
         changes::count_changes(self, tracker).await
     }
+    async fn changes_left(
+        &mut self,
+        tracker: &str,
+        entity_type: &str,
+        keys: &[String],
+        connection: ConnectionId,
+        due_before: Time,
+    ) -> Got<u64> {
+        changes::changes_left(self, (tracker, entity_type, keys), connection, due_before).await
+    }
     async fn twin(&mut self, connection: ConnectionId, id: TwinId) -> Got<Option<Twin>> {
         twins::twin(self, connection, id).await
     }
@@ -184,6 +195,12 @@ impl Tx for SqliteTx<'_> {
     }
     async fn twin_ids(&mut self, connection: ConnectionId) -> Got<Vec<TwinId>> {
         twins::twin_ids(self, connection).await
+    }
+    async fn twins_behind(&mut self, connection: ConnectionId, after: Option<TwinId>, limit: u32) -> Got<Vec<Twin>> {
+        twins::twins_behind(self, connection, after, limit).await
+    }
+    async fn count_twins(&mut self, connection: ConnectionId) -> Got<u64> {
+        twins::count_twins(self, connection).await
     }
     async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<(TwinId, Time)>> {
         twins::creates_under_way(self, tracker, entity_type).await
@@ -292,6 +309,30 @@ impl Tx for SqliteTx<'_> {
     }
     async fn next_error_due(&mut self) -> Got<Option<Time>> {
         errors::next_error_due(self).await
+    }
+    async fn job(&mut self, id: JobId) -> Got<Option<Job>> {
+        jobs::job(self, id).await
+    }
+    async fn put_job(&mut self, job: &Job) -> Got<()> {
+        jobs::put_job(self, job).await
+    }
+    async fn open_jobs(&mut self) -> Got<Vec<Job>> {
+        jobs::open_jobs(self).await
+    }
+    async fn list_jobs(&mut self, filter: &JobFilter, page: &Page) -> Got<Paged<Job>> {
+        jobs::list_jobs(self, filter, page).await
+    }
+    async fn add_findings(&mut self, job: JobId, findings: &[Finding]) -> Got<()> {
+        jobs::add_findings(self, job, findings).await
+    }
+    async fn count_findings(&mut self, job: JobId) -> Got<u64> {
+        jobs::count_findings(self, job).await
+    }
+    async fn list_findings(&mut self, job: JobId, page: &Page) -> Got<Paged<Finding>> {
+        jobs::list_findings(self, job, page).await
+    }
+    async fn forget_jobs(&mut self, before: Time) -> Got<u64> {
+        jobs::forget_jobs(self, before).await
     }
     async fn token_by_hash(&mut self, hash: &[u8; 32]) -> Got<Option<Token>> {
         admin::token_by_hash(self, hash).await

@@ -20,6 +20,7 @@ mod connections;
 mod errors;
 mod history;
 mod inbox;
+mod jobs;
 mod joining;
 mod methods;
 mod outbox;

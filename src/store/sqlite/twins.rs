@@ -202,6 +202,22 @@ pub(super) async fn twin_ids(tx: &mut SqliteTx<'_>, connection: ConnectionId) ->
     tx.each(query(sql).bind(connection.to_string()), |row| parsed(row, 0)).await
 }
 
+pub(super) async fn twins_behind(
+    tx: &mut SqliteTx<'_>,
+    connection: ConnectionId,
+    after: Option<TwinId>,
+    limit: u32,
+) -> Got<Vec<Twin>> {
+    let sql = select!("WHERE connection_id = $1 AND id > $2 ORDER BY id LIMIT $3 + 0");
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    tx.each(query(sql).bind(connection.to_string()).bind(after).bind(i64::from(limit)), read_twin).await
+}
+
+pub(super) async fn count_twins(tx: &mut SqliteTx<'_>, connection: ConnectionId) -> Got<u64> {
+    let sql = "SELECT COUNT(*) FROM twins WHERE connection_id = $1 AND status <> 'stopped'";
+    Ok(tx.one(query(sql).bind(connection.to_string()), |row| count(row, 0)).await?.unwrap_or(0))
+}
+
 pub(super) async fn creates_under_way(tx: &mut SqliteTx<'_>, tracker: &str, entity_type: &str) -> Got<Vec<(TwinId, Time)>> {
     let sql = "SELECT id, memory FROM twins WHERE tracker = $1 AND creating_type = $2 ORDER BY id";
     let read = |row: &SqliteRow| {

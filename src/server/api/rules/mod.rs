@@ -112,6 +112,24 @@ async fn body(node: &Node, published: Published, draft: Option<RuleDraft>) -> Ru
     RulesBody { draft: draft.map(Draft::from), published, problems: Some(problems).filter(|problems| !problems.is_empty()) }
 }
 
+/// The texts given; where none is given the draft's, else those that run.
+pub(super) async fn drafted(
+    node: &Node,
+    connection: &Connection,
+    (outgoing, incoming): (Option<String>, Option<String>),
+) -> Result<(String, String), Problem> {
+    for (field, text) in [("outgoing", &outgoing), ("incoming", &incoming)] {
+        if let Some(text) = text {
+            require_script(connection)?;
+            bodies::size(field, text)?;
+        }
+    }
+    let (running, draft) = both(node, connection).await?;
+    let (ours, theirs) =
+        draft.map_or((running.outgoing, running.incoming), |draft| (draft.outgoing, draft.incoming));
+    Ok((outgoing.unwrap_or(ours), incoming.unwrap_or(theirs)))
+}
+
 /// The rules of a connection: what runs and what is being written.
 #[utoipa::path(get, path = "/connections/{id}/rules", tag = "rules", params(("id" = String, Path)),
     responses((status = 200, body = RulesBody)))]
