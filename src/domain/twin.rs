@@ -132,6 +132,9 @@ pub struct Memory {
     pub base: Fields,
     /// See the module. `None`: the other side knows nothing of our record yet.
     pub sent: Option<Fields>,
+    /// Version of the outgoing rule that made it; `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_by: Option<u32>,
     /// See the module. `None`: nothing of the other side is in effect here.
     pub received: Option<Fields>,
     /// See the module.

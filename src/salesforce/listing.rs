@@ -4,12 +4,7 @@
 
 use serde_json::Value;
 
-use super::{
-    ids, look,
-    matching::check_form,
-    reading::READ_BATCH,
-    tracker::Salesforce,
-};
+use super::{ids, look, matching::check_form, reading::READ_BATCH, tracker::Salesforce};
 use crate::domain::tracker::{Caller, Found, Listing, TrackerError};
 
 impl Salesforce {

@@ -25,8 +25,8 @@ use crate::{
         ids::TwinId,
         replica::Fields,
         tracker::{
-            Caller, CheckStep, Created, Description, Entity, Facts, Listing, LookCursor, Looked, Read, Tracker, TrackerError, Traits,
-            Write, Written,
+            Caller, CheckStep, Created, Description, Entity, Facts, Listing, LookCursor, Looked, Read, Tracker, TrackerError,
+            Traits, Write, Written,
         },
         twin::PendingWrite,
     },

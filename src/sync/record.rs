@@ -222,6 +222,7 @@ async fn speak(
         &mut twin.memory,
         plan::outgoing::Seen { fields: &shown.fields, replica: &output.replica, modified_at, now },
     );
+    twin.memory.sent_by = Some(pair.version);
     if matches!(case.found, Found::CannotAsk) {
         twin.memory.known = Some(entity.fields.clone());
     }

@@ -168,6 +168,9 @@ pub(super) async fn remember(
 ) -> bool {
     let Ok(pair) = view::rules(worker, connection).await else { return true };
     let Some(local) = twin.local.clone() else { return false };
+    // What another rule makes of the same record was never sent: it must not pass for known there.
+    let by_another = twin.memory.sent_by.replace(pair.version).is_some_and(|version| version != pair.version);
+    twin.memory.owes_word |= by_another && twin.memory.sent.is_some();
     let as_known = Entity {
         entity_type: local.entity_type,
         key: local.key,

@@ -7,6 +7,7 @@ mod config_samples;
 mod connections;
 mod economy;
 mod fine_points;
+mod jobs;
 mod kill;
 mod link;
 mod lives;

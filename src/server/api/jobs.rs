@@ -170,8 +170,7 @@ pub async fn report(
     caller.require(Scope::Read)?;
     let job = find(&node, &caller, *id).await?;
     let page = query::page(asked.limit.as_deref(), asked.cursor.as_deref())?;
-    let read =
-        node.store.read("api.job.report", move |tx| Box::pin(async move { tx.list_findings(job.id, &page).await }));
+    let read = node.store.read("api.job.report", move |tx| Box::pin(async move { tx.list_findings(job.id, &page).await }));
     Ok(HttpResponse::Ok().json(List::of(read.await?, FindingBody::from)))
 }
 
@@ -208,8 +207,7 @@ pub async fn run_trigger(
     caller.require(Scope::Operate)?;
     let (connection, trigger) = triggers::find(&node, &caller, *path).await?;
     triggers::can_list(&node, &connection, &trigger).await?;
-    let work =
-        Work::TriggerRun { trigger: trigger.id, entity_type: trigger.entity_type.clone(), filter: trigger.filter.clone() };
+    let work = Work::TriggerRun { trigger: trigger.id, entity_type: trigger.entity_type.clone(), filter: trigger.filter.clone() };
     start(&node, &caller, connection.id, work).await
 }
 

@@ -248,7 +248,11 @@ async fn of_connection(node: &Node, id: ConnectionId) -> Result<Vec<Trigger>, Pr
     Ok(node.store.read("api.triggers", move |tx| Box::pin(async move { tx.triggers(id).await })).await?)
 }
 
-pub(super) async fn find(node: &Node, caller: &Caller, (id, trigger): (ConnectionId, TriggerId)) -> Result<(Connection, Trigger), Problem> {
+pub(super) async fn find(
+    node: &Node,
+    caller: &Caller,
+    (id, trigger): (ConnectionId, TriggerId),
+) -> Result<(Connection, Trigger), Problem> {
     let connection = visible(node, caller, id).await?;
     let found = of_connection(node, id).await?.into_iter().find(|one| one.id == trigger);
     Ok((connection, found.ok_or_else(|| Problem::not_found("trigger"))?))

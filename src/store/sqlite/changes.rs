@@ -217,12 +217,7 @@ pub(super) async fn changes_left(
 ) -> Got<u64> {
     let sql = "SELECT COUNT(DISTINCT key) FROM changes WHERE tracker = $1 AND entity_type = $2
         AND key IN (SELECT value FROM json_each($3)) AND +connection_id = $4 AND +due_at < $5";
-    let query = query(sql)
-        .bind(tracker)
-        .bind(entity_type)
-        .bind(to_json(keys)?)
-        .bind(connection.to_string())
-        .bind(due_before.0);
+    let query = query(sql).bind(tracker).bind(entity_type).bind(to_json(keys)?).bind(connection.to_string()).bind(due_before.0);
     Ok(tx.one(query, |row| count(row, 0)).await?.unwrap_or(0))
 }
 

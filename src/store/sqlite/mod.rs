@@ -59,6 +59,7 @@ type SqlMigration = (i64, &'static str, &'static str);
 const MIGRATIONS: &[SqlMigration] = &[
     (1, "first", include_str!("../../../migrations/sqlite/0001_first.sql")),
     (2, "rule versions", include_str!("../../../migrations/sqlite/0002_rule_versions.sql")),
+    (4, "jobs", include_str!("../../../migrations/sqlite/0004_jobs.sql")),
 ];
 
 /// Commands that may wait before callers are held back.

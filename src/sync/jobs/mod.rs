@@ -16,9 +16,9 @@
 //! The trap: a step must not trust what it remembers across a commit, since a person may have paused or cancelled the job
 //! meanwhile. To add a kind: a `Work` in `domain::job`, a file here, a line in [`step`].
 
+mod preview;
 mod reapply;
 mod reconcile;
-mod preview;
 mod trigger_run;
 
 use std::{
@@ -176,8 +176,9 @@ async fn once(engine: &Engine, id: JobId, memory: &mut Memory) -> Result<Option<
         }
         Err(Failure::Store(error)) => Err(error),
         Err(Failure::Tracker(error)) if error.concerns_all() => {
+            // The tracker rests now, and so do all who need it.
             task.worker.rest.failed(&task.worker.parts, &task.worker.name, &error).await;
-            Ok(Some(LATER))
+            Ok(Some(SOON))
         }
         Err(Failure::Tracker(error)) => end(engine, job, Status::Failed, Some(error.to_string())).await.map(|()| None),
     }
@@ -205,11 +206,7 @@ async fn end(engine: &Engine, job: Job, status: Status, detail: Option<String>) 
 }
 
 /// Changes a job's row where it is.
-async fn change(
-    engine: &Engine,
-    id: JobId,
-    change: impl FnOnce(&mut Job) + Send + 'static,
-) -> Result<Option<Job>, StoreError> {
+async fn change(engine: &Engine, id: JobId, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<Option<Job>, StoreError> {
     let write = engine.parts().store.write("job_changed", move |tx| {
         Box::pin(async move {
             let Some(mut job) = tx.job(id).await? else { return Ok(None) };
@@ -288,7 +285,9 @@ impl Engine {
     pub async fn start_job(&self, connection: ConnectionId, work: Work, by: String) -> Result<Job, Refused> {
         let (connection, _) = self.connection(connection).await?;
         if connection.is_new() {
-            return Err(Refused::State("the connection is pending: nothing can be synced before the other side has joined".to_owned()));
+            return Err(Refused::State(
+                "the connection is pending: nothing can be synced before the other side has joined".to_owned(),
+            ));
         }
         let (parts, connection) = (self.parts(), connection.id);
         let job = Job::new(JobId(parts.clock.id()), connection, work, by, parts.clock.now());

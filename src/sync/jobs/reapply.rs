@@ -56,8 +56,7 @@ async fn leave(task: &Task<'_>, twins: &[Twin]) -> Result<(), StoreError> {
     let (job, tracker, now) = (task.job.clone(), task.worker.name.clone(), task.worker.parts.clock.now());
     let locals = twins.iter().filter_map(|twin| twin.local.as_ref());
     let changes: Vec<_> = locals.map(|local| task.look_at(&local.entity_type, &local.key, Source::Engine)).collect();
-    let again: Vec<(TwinId, EventId)> =
-        twins.iter().map(|twin| (twin.id, EventId(task.worker.parts.clock.id()))).collect();
+    let again: Vec<(TwinId, EventId)> = twins.iter().map(|twin| (twin.id, EventId(task.worker.parts.clock.id()))).collect();
     let write = task.worker.parts.store.write("job_step", move |tx| {
         Box::pin(async move {
             let Some(present) = tx.job(job.id).await?.filter(Job::is_open) else { return Ok(()) };
@@ -70,13 +69,7 @@ async fn leave(task: &Task<'_>, twins: &[Twin]) -> Result<(), StoreError> {
 }
 
 /// Puts the other side's last word on each twin into the inbox again, where no newer one waits there.
-async fn repeat(
-    tx: &mut dyn Tx,
-    job: &Job,
-    tracker: &str,
-    again: &[(TwinId, EventId)],
-    now: Time,
-) -> Result<(), StoreError> {
+async fn repeat(tx: &mut dyn Tx, job: &Job, tracker: &str, again: &[(TwinId, EventId)], now: Time) -> Result<(), StoreError> {
     let id = job.connection_id;
     let epoch = tx.link_state(id).await?.epoch;
     let ids: Vec<Option<TwinId>> = again.iter().map(|(twin, _)| Some(*twin)).collect();

@@ -114,15 +114,11 @@ async fn judge(task: &Task<'_>, twin: &Twin, record: Option<&Found>, outgoing: O
 /// Records that work waits for already.
 async fn busy(task: &Task<'_>, twins: &[Twin]) -> Result<HashSet<(String, String)>, StoreError> {
     let locals = twins.iter().filter_map(|twin| twin.local.as_ref());
-    let records: Vec<WaitingRecord> = locals
-        .map(|local| WaitingRecord { entity_type: local.entity_type.clone(), key: local.key.clone() })
-        .collect();
+    let records: Vec<WaitingRecord> =
+        locals.map(|local| WaitingRecord { entity_type: local.entity_type.clone(), key: local.key.clone() }).collect();
     let tracker = task.worker.name.clone();
-    let read = task
-        .worker
-        .parts
-        .store
-        .read("job_busy", move |tx| Box::pin(async move { tx.changes_of(&tracker, &records).await }));
+    let read =
+        task.worker.parts.store.read("job_busy", move |tx| Box::pin(async move { tx.changes_of(&tracker, &records).await }));
     Ok(read.await?.into_iter().map(|change| (change.change.entity_type, change.change.key)).collect())
 }
 
@@ -156,7 +152,10 @@ async fn matching(task: &mut Task<'_>, trigger: &Trigger, repair: bool) -> Resul
             detail: json!({"trigger_id": trigger.id}),
         })
         .collect();
-    *task.job.counts.entry("missing".to_owned()).or_default() += findings.len() as u64;
+    if !findings.is_empty() {
+        // Beside the twins, which are what is counted as done.
+        *task.job.counts.entry("missing".to_owned()).or_default() += findings.len() as u64;
+    }
     task.job.cursor.part += usize::from(listing.next.is_none());
     task.job.cursor.after = listing.next;
     let started = repair && !findings.is_empty();
@@ -169,11 +168,7 @@ async fn matching(task: &mut Task<'_>, trigger: &Trigger, repair: bool) -> Resul
 
 /// Leaves the rest to a run of that trigger, unless one goes on already.
 async fn run_trigger(task: &Task<'_>, trigger: &Trigger) -> Result<(), StoreError> {
-    let work = Work::TriggerRun {
-        trigger: trigger.id,
-        entity_type: trigger.entity_type.clone(),
-        filter: trigger.filter.clone(),
-    };
+    let work = Work::TriggerRun { trigger: trigger.id, entity_type: trigger.entity_type.clone(), filter: trigger.filter.clone() };
     let clock = &task.worker.parts.clock;
     let job = Job::new(JobId(clock.id()), task.connection.id, work, task.job.by.clone(), clock.now());
     let write = task.worker.parts.store.write("job_asked", move |tx| {

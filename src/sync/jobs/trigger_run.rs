@@ -81,9 +81,8 @@ async fn ended(task: &mut Task<'_>, entity_type: &str) -> Result<Option<Duration
     let waiting = task.job.cursor.unanswered.clone();
     if waiting.len() >= UNANSWERED {
         let twins = task.twins_of(entity_type, &waiting).await?;
-        let unanswered = |twin: &Twin| {
-            twin.status == twin::Status::Waiting && twin.remote.is_none() && twin.remote_outcome.is_none()
-        };
+        let unanswered =
+            |twin: &Twin| twin.status == twin::Status::Waiting && twin.remote.is_none() && twin.remote_outcome.is_none();
         let still = twins.iter().filter(|twin| unanswered(twin)).filter_map(|twin| twin.local.clone());
         task.job.cursor.unanswered = still.map(|local| local.key).collect();
         if task.job.cursor.unanswered.len() >= UNANSWERED {
@@ -97,9 +96,11 @@ async fn ended(task: &mut Task<'_>, entity_type: &str) -> Result<Option<Duration
 async fn left(task: &Task<'_>, entity_type: &str, keys: &[String]) -> Result<u64, StoreError> {
     let (tracker, entity_type, keys) = (task.worker.name.clone(), entity_type.to_owned(), keys.to_vec());
     let (id, due) = (task.connection.id, task.worker.parts.clock.now().plus(DELAYED));
-    let read = task.worker.parts.store.read("job_left", move |tx| {
-        Box::pin(async move { tx.changes_left(&tracker, &entity_type, &keys, id, due).await })
-    });
+    let read = task
+        .worker
+        .parts
+        .store
+        .read("job_left", move |tx| Box::pin(async move { tx.changes_left(&tracker, &entity_type, &keys, id, due).await }));
     read.await
 }
 
@@ -138,7 +139,10 @@ async fn leave(task: &mut Task<'_>, entity_type: &str) -> Result<Step, Failure> 
     let keys: Vec<String> = records.iter().map(|(key, _)| key.clone()).collect();
     let known = task.twins_of(entity_type, &keys).await?;
     let stopped = |key: &str| {
-        known.iter().find(|twin| twin.local.as_ref().is_some_and(|local| local.key == key)).map(|twin| twin.status == twin::Status::Stopped)
+        known
+            .iter()
+            .find(|twin| twin.local.as_ref().is_some_and(|local| local.key == key))
+            .map(|twin| twin.status == twin::Status::Stopped)
     };
     let mut changes = Vec::new();
     for (key, content) in records {

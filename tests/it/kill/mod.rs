@@ -10,6 +10,7 @@ mod commits;
 mod doubt;
 mod ends;
 mod flow;
+mod jobs;
 mod restored;
 mod room;
 mod stage;

@@ -125,8 +125,7 @@ pub(super) async fn drafted(
         }
     }
     let (running, draft) = both(node, connection).await?;
-    let (ours, theirs) =
-        draft.map_or((running.outgoing, running.incoming), |draft| (draft.outgoing, draft.incoming));
+    let (ours, theirs) = draft.map_or((running.outgoing, running.incoming), |draft| (draft.outgoing, draft.incoming));
     Ok((outgoing.unwrap_or(ours), incoming.unwrap_or(theirs)))
 }
 
