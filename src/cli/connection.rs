@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     api::{ApiClient, NodeArgs},
+    job::Waiting,
     output::{Output, clean, confirmed},
 };
 use crate::clock::Span;
@@ -50,6 +51,16 @@ enum What {
         named: Named,
         /// The new name
         name: String,
+    },
+    /// Compares every record under sync, and what the triggers match, with what is known; see `job report`
+    Reconcile {
+        #[command(flatten)]
+        named: Named,
+        /// Put right what is found
+        #[arg(long)]
+        repair: bool,
+        #[command(flatten)]
+        waiting: Waiting,
     },
     /// Deletes a connection and its twins; the records stay
     Delete {
@@ -181,18 +192,21 @@ const COLUMNS: [(&str, &str); 8] = [
 ];
 
 impl Args {
-    pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<()> {
+    /// `Ok(false)`: a job did not end well.
+    pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<bool> {
         let api = self.node.client()?;
         let json = self.node.json;
         let answer = match self.what {
             What::List => {
                 let items = api.list(&["connections"], &[], usize::MAX).await?;
-                return out.items(json, &COLUMNS, items);
+                out.items(json, &COLUMNS, items)?;
+                return Ok(true);
             }
             What::Show(named) => api.get(&["connections", &id(&api, &named).await?]).await?,
             What::Create(create) => {
                 let made = api.post(&["connections"], create.body()).await?;
-                return if json { out.answer(true, &made) } else { created(out, &made) };
+                if json { out.answer(true, &made) } else { created(out, &made) }?;
+                return Ok(true);
             }
             What::Deactivate(named) => api.post(&["connections", &id(&api, &named).await?, "deactivate"], Value::Null).await?,
             What::Activate(named) => api.post(&["connections", &id(&api, &named).await?, "activate"], Value::Null).await?,
@@ -219,6 +233,11 @@ impl Args {
             What::Rename { named, name } => {
                 api.patch(&["connections", &id(&api, &named).await?], json!({ "name": name })).await?
             }
+            What::Reconcile { named, repair, waiting } => {
+                let id = id(&api, &named).await?;
+                let job = api.post(&["connections", &id, "reconcile"], json!({ "repair": repair })).await?;
+                return waiting.follow(&api, out, json, job).await;
+            }
             What::Delete { named, yes } => {
                 let id = id(&api, &named).await?;
                 let question = format!("Delete the connection {} with all its twins?", clean(&named.connection));
@@ -226,10 +245,12 @@ impl Args {
                     anyhow::bail!("not deleted");
                 }
                 api.delete(&["connections", &id]).await?;
-                return out.done(json, "deleted");
+                out.done(json, "deleted")?;
+                return Ok(true);
             }
         };
-        out.answer(json, &answer)
+        out.answer(json, &answer)?;
+        Ok(true)
     }
 }
 

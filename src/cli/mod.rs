@@ -17,6 +17,7 @@ mod connection;
 mod demo;
 mod error;
 mod invitation;
+mod job;
 mod node;
 mod output;
 mod rule;
@@ -62,6 +63,8 @@ enum Command {
     Twin(twin::Args),
     /// Errors: what is held up, and why
     Error(error::Args),
+    /// Jobs: work over many records
+    Job(job::Args),
     /// Trackers: the systems beside the node
     Tracker(tracker::Args),
     /// Tokens for the API
@@ -123,11 +126,12 @@ async fn run(command: Command, out: &mut Output) -> anyhow::Result<bool> {
         Command::Demo(args) => return wiring::demo(args.check).await,
         Command::Serve(args) => args.serve().await?,
         Command::Relay(args) => args.relay().await?,
-        Command::Connection(args) => args.run(out).await?,
+        Command::Connection(args) => return args.run(out).await,
         Command::Invitation(args) => args.run(out).await?,
-        Command::Trigger(args) => args.run(out).await?,
+        Command::Trigger(args) => return args.run(out).await,
         Command::Twin(args) => args.run(out).await?,
         Command::Error(args) => return args.run(out).await,
+        Command::Job(args) => return args.run(out).await,
         Command::Tracker(args) => return args.run(out).await,
         Command::Token(args) => args.run(out).await?,
         Command::Rule(args) => return args.run(out).await,

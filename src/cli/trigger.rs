@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{
     api::NodeArgs,
     connection::{Named, id},
+    job::Waiting,
     output::{Output, confirmed},
 };
 
@@ -60,6 +61,13 @@ enum What {
         #[arg(long, default_value = "")]
         filter: String,
     },
+    /// Syncs all records that match and are not under sync yet
+    Run {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
     /// Removes a trigger; twins that it started stay
     Remove {
         #[command(flatten)]
@@ -86,13 +94,15 @@ const COLUMNS: [(&str, &str); 5] =
     [("id", "/id"), ("type", "/entity_type"), ("enabled", "/enabled"), ("filter", "/filter"), ("notes", "/notes")];
 
 impl Args {
-    pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<()> {
+    /// `Ok(false)`: a run did not end well.
+    pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<bool> {
         let api = self.node.client()?;
         let json = self.node.json;
         let answer = match self.what {
             What::List(named) => {
                 let items = api.list(&["connections", &id(&api, &named).await?, "triggers"], &[], usize::MAX).await?;
-                return out.items(json, &COLUMNS, items);
+                out.items(json, &COLUMNS, items)?;
+                return Ok(true);
             }
             What::Add { named, entity_type, filter, notes, disabled } => {
                 let body = json!({ "entity_type": entity_type, "filter": filter, "notes": notes, "enabled": !disabled });
@@ -112,13 +122,19 @@ impl Args {
                 let body = json!({ "entity_type": entity_type, "filter": filter });
                 api.post(&["connections", &id(&api, &named).await?, "triggers", "count"], body).await?
             }
+            What::Run { one, waiting } => {
+                let connection = id(&api, &one.named).await?;
+                let job = api.post(&["connections", &connection, "triggers", &one.trigger, "run"], json!({})).await?;
+                return waiting.follow(&api, out, json, job).await;
+            }
             What::Remove { one, yes } => {
                 let connection = id(&api, &one.named).await?;
                 if !confirmed("Remove the trigger?", yes)? {
                     anyhow::bail!("not removed");
                 }
                 api.delete(&["connections", &connection, "triggers", &one.trigger]).await?;
-                return out.done(json, "removed");
+                out.done(json, "removed")?;
+                return Ok(true);
             }
             What::Enable(one) => {
                 let connection = id(&api, &one.named).await?;
@@ -129,6 +145,7 @@ impl Args {
                 api.patch(&["connections", &connection, "triggers", &one.trigger], json!({ "enabled": false })).await?
             }
         };
-        out.answer(json, &answer)
+        out.answer(json, &answer)?;
+        Ok(true)
     }
 }

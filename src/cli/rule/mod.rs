@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use self::folder::{Folder, Pair, Ticket};
 use super::{
     api::{ApiClient, NodeArgs, Refused},
+    job::Waiting,
     output::{Output, clean},
 };
 
@@ -68,6 +69,26 @@ enum What {
         /// Why, for those who read the list of versions
         #[arg(long, default_value = "")]
         note: String,
+    },
+    /// Says which records under sync the draft, or a directory's rules, would change; see `job report`. Writes nothing
+    Preview {
+        #[command(flatten)]
+        which: Which,
+        /// The rules of this directory, in place of the draft
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// Only so many, by chance
+        #[arg(long)]
+        sample: Option<u32>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Runs the published rules again on every record under sync
+    Reapply {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        waiting: Waiting,
     },
     /// Publishes an older version again, as a new one
     Rollback {
@@ -141,6 +162,19 @@ impl Args {
                     None => publish_draft(&api, &connection.unwrap_or_default(), &note).await?,
                 };
                 runs(out, json, &published)?;
+            }
+            What::Preview { which, dir, sample, waiting } => {
+                let mut body = json!({ "sample": sample });
+                if let Some(dir) = dir {
+                    let Pair { outgoing, incoming } = Folder(dir).pair()?;
+                    (body["outgoing"], body["incoming"]) = (outgoing.into(), incoming.into());
+                }
+                let job = api.post(&["connections", &which.id(&api).await?, "rules", "preview"], body).await?;
+                return waiting.follow(&api, out, json, job).await;
+            }
+            What::Reapply { which, waiting } => {
+                let job = api.post(&["connections", &which.id(&api).await?, "rules", "reapply"], json!({})).await?;
+                return waiting.follow(&api, out, json, job).await;
             }
             What::Rollback { which, to, note } => {
                 let body = json!({ "version": to, "note": note });

@@ -8,7 +8,7 @@ use wicketgate::sandbox::tracker::{TrackerFault, TrackerFaultKind};
 use crate::support::{Answer, TestNode, World, described::Described, until_said};
 
 /// The design's members; behind the bar what the answer may add.
-const BODIES: [(&str, &str, &str); 12] = [
+const BODIES: [(&str, &str, &str); 13] = [
     (
         "connection",
         "id name status kind mode tracker local_short_name remote_short_name description created_at activated_at prefer links \
@@ -37,6 +37,7 @@ const BODIES: [(&str, &str, &str); 12] = [
     ("check", "ok steps", ""),
     ("draft", "outgoing incoming base", "at by"),
     ("published", "outgoing incoming version at by note", ""),
+    ("job", "id kind status done total counts", "connection_id paused detail created_at ended_at by"),
     ("token", "id name scopes connections expires_at", ""),
 ];
 
@@ -93,6 +94,7 @@ async fn every_answer_is_as_the_design_and_the_document_have_it() {
     triggers(&public, id).await;
     twins(&world, &public, &private).await;
     errors(&world, &public, &private).await;
+    jobs(&public, id).await;
     trackers(&world, &public, &private).await;
     administration(&public, id).await;
     let mut all = BTreeSet::new();
@@ -210,6 +212,31 @@ async fn triggers(public: &Judge<'_>, id: &str) {
     let wrong = Some(json!({"entity_type": "Case", "filter": "Orign = 'Web'"}));
     let refused = public.call("POST", "/connections/{id}/triggers", &[("id", id)], wrong, 422).await;
     assert_eq!(refused["errors"][0]["field"], "filter", "{refused}");
+}
+
+async fn jobs(public: &Judge<'_>, id: &str) {
+    let listed = public.get("/connections/{id}/triggers", &[("id", id)]).await;
+    let trigger = listed["items"][0]["id"].as_str().expect("an id");
+    let both = [("id", id), ("trigger", trigger)];
+    let asked = [
+        public.call("POST", "/connections/{id}/triggers/{trigger}/run", &both, None, 201).await,
+        public.call("POST", "/connections/{id}/rules/preview", &[("id", id)], Some(json!({"sample": 1})), 201).await,
+        public.call("POST", "/connections/{id}/rules/reapply", &[("id", id)], None, 201).await,
+        public.call("POST", "/connections/{id}/reconcile", &[("id", id)], Some(json!({"repair": false})), 201).await,
+    ];
+    let kinds: Vec<&str> = asked.iter().filter_map(|job| job["kind"].as_str()).collect();
+    assert_eq!(kinds, ["trigger_run", "rules_preview", "rules_reapply", "reconcile"]);
+    for job in &asked {
+        looks_like("job", job);
+        let one = [("id", job["id"].as_str().expect("an id"))];
+        until_said("the job's end", || async { public.get("/jobs/{id}", &one).await["status"] == "done" }).await;
+        looks_like("job", &public.get("/jobs/{id}", &one).await);
+        public.get("/jobs/{id}/report", &one).await;
+        public.call("POST", "/jobs/{id}/pause", &one, None, 409).await;
+        public.call("POST", "/jobs/{id}/resume", &one, None, 409).await;
+        public.call("DELETE", "/jobs/{id}", &one, None, 204).await;
+    }
+    assert_eq!(public.get("/jobs", &[]).await["items"].as_array().map(Vec::len), Some(asked.len()));
 }
 
 async fn twins(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
