@@ -4,26 +4,21 @@
 //! `cargo bench --bench chain`. The way: SOAP POST, store, read from the org, outgoing rule, store, link, store, incoming
 //! rule, store, request. Every Case is new, so every request is a create.
 
+#[path = "support/stage.rs"]
+mod stage;
 mod support;
 
 use std::{
-    collections::HashMap,
-    io::{Read as _, Write as _},
     net::SocketAddr,
-    path::Path,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
+use stage::{Line, Target, nodes};
 use support::{
-    http::{whole_http, whole_request},
     message::{self, Door},
-    node::{Node, SERVER, folder, pin_load},
-};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    node::{folder, pin_load},
 };
 use wicketgate::{
     clock::SystemClock,
@@ -35,7 +30,6 @@ const TOGETHER: usize = 4_000;
 const SENDERS: usize = 16;
 /// Pause between two that come alone.
 const QUIET: Duration = Duration::from_millis(20);
-const SECRET: &str = "whsec_YmVuY2gtdHJhY2tlci1zZWNyZXQtMDAwMDAwMDE=";
 
 fn main() {
     pin_load();
@@ -99,105 +93,4 @@ fn cases(org: &org::Running) -> Vec<String> {
     let rows: Vec<Value> =
         (0..ALONE + TOGETHER).map(|number| json!({"Subject": number.to_string(), "Priority": "High"})).collect();
     rows.chunks(200).flat_map(|rows| org.handle.create_many("Case", rows, &agent).expect("the org takes them")).collect()
-}
-
-async fn nodes(folder: &Path, org: &org::Running, target: SocketAddr) -> (Node, Node, Door) {
-    let settings = OrgSettings::default();
-    let support = format!(
-        "[trackers.support]\nkind = \"salesforce\"\nlogin_url = \"{}\"\nflow = \"client-credentials\"\nclient_id = \"{}\"\n\
-         client_secret = \"{}\"\nlook = \"off\"\n",
-        org.url,
-        settings.client_id,
-        settings.client_secret.expose()
-    );
-    let desk = format!("[trackers.desk]\nkind = \"webhook\"\nurl = \"http://{target}/\"\nsecret = \"{SECRET}\"\n");
-    let public = Node::start("serve", SERVER, folder, &support);
-    let private = Node::start("relay", SERVER, folder, &desk);
-    let wanted = json!({"tracker": "support", "destination_url": null, "mode": "basic",
-        "local_short_name": "support", "remote_short_name": "desk"});
-    let made = public.api("POST", "/connections", Some(wanted)).await;
-    let path = format!("/connections/{}/triggers", made["id"].as_str().expect("an id"));
-    public.api("POST", &path, Some(json!({"entity_type": "Case", "filter": ""}))).await;
-    private.api("POST", "/invitations/accept", Some(json!({"code": made["invitation"]["code"], "tracker": "desk"}))).await;
-    public.api("POST", "/trackers/support/check", Some(json!({}))).await;
-    let tracker = public.api("GET", "/trackers/support", None).await;
-    let door = Door::new(tracker["outbound_message_url"].as_str().expect("a door"));
-    (public, private, door)
-}
-
-/// A system that takes every record at once and remembers when it was asked.
-#[derive(Clone, Default)]
-struct Target(Arc<(Mutex<HashMap<usize, Instant>>, Condvar)>);
-
-impl Target {
-    async fn listen(&self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let target = self.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(target.clone().answer(stream));
-            }
-        });
-        address
-    }
-
-    async fn answer(self, mut stream: TcpStream) -> Option<()> {
-        stream.set_nodelay(true).ok()?;
-        let mut request = Vec::new();
-        loop {
-            let Some(body) = whole_request(&request) else {
-                if stream.read_buf(&mut request).await.ok()? == 0 {
-                    return None;
-                }
-                continue;
-            };
-            let body: Value = serde_json::from_slice(body).expect("JSON");
-            let number: usize = body["data"]["fields"]["summary"].as_str()?.parse().ok()?;
-            {
-                let mut seen = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.entry(number).or_insert_with(Instant::now);
-            }
-            self.0.1.notify_all();
-            let answer = json!({"key": format!("T-{number}")}).to_string();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
-            stream.write_all(format!("{head}{answer}").as_bytes()).await.ok()?;
-            request.clear();
-        }
-    }
-
-    /// When this record came; waits for it.
-    fn seen(&self, number: usize) -> Instant {
-        let mut seen = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(at) = seen.get(&number) {
-                return *at;
-            }
-            let (again, timeout) = self.0.1.wait_timeout(seen, Duration::from_secs(60)).unwrap_or_else(PoisonError::into_inner);
-            assert!(!timeout.timed_out(), "Case {number} did not arrive within a minute");
-            seen = again;
-        }
-    }
-}
-
-/// A connection that is kept, for one request after another.
-struct Line(std::net::TcpStream);
-
-impl Line {
-    fn open(address: SocketAddr) -> Self {
-        let stream = std::net::TcpStream::connect(address).expect("connects");
-        stream.set_nodelay(true).expect("no delay");
-        Self(stream)
-    }
-
-    /// Sends a request and waits for a good answer.
-    fn post(&mut self, request: &str) {
-        self.0.write_all(request.as_bytes()).expect("sent");
-        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
-        while whole_http(&answer) != Some(true) {
-            let read = self.0.read(&mut buffer).expect("read");
-            answer.extend_from_slice(&buffer[..read]);
-            assert!(read > 0 && whole_http(&answer) != Some(false), "answered: {}", String::from_utf8_lossy(&answer));
-        }
-    }
 }

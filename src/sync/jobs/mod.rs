@@ -46,9 +46,9 @@ const AT_ONCE: usize = 4;
 /// Open jobs of a connection.
 const MOST_OPEN: usize = 20;
 /// Changes that a job leaves at a time.
-const PART: usize = 50;
+const PART: usize = 10;
 /// Records that may wait for the other side's word before a job leaves more.
-const UNANSWERED: usize = 100;
+const UNANSWERED: usize = 30;
 /// How soon a job looks whether its changes have ended.
 const SOON: Duration = Duration::from_millis(10);
 /// A change that is due so much later waits for something else: it is no reason to wait for it.
