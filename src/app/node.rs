@@ -105,6 +105,7 @@ impl Node {
             rules: rules.clone(),
             lifecycle: lifecycle.clone(),
             looks: opened.looks.clone(),
+            reconciles: opened.reconciles.clone(),
             trusted_messages: opened.trusted.clone(),
             via: via.collect(),
             keep_history: config.keep.history.0,

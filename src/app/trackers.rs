@@ -48,6 +48,8 @@ pub struct Opened {
     pub sign_ins: BTreeMap<String, Arc<dyn SignIn>>,
     /// How often each is looked at beside its messages.
     pub looks: BTreeMap<String, Duration>,
+    /// How often the connections of each are reconciled.
+    pub reconciles: BTreeMap<String, Duration>,
     /// Whose messages may stand in for a read.
     pub trusted: BTreeSet<String>,
     /// Kinds by name.
@@ -68,6 +70,7 @@ pub async fn open(
             "salesforce" => add_salesforce(&mut opened, section, http, store, clock).await?,
             "webhook" => {
                 let settings: webhook::Settings = section.settings()?;
+                opened.reconciles.extend(settings.reconcile.map(|every| (name.clone(), every.0)));
                 let tracker = Webhook::new(name, settings, http, clock.clone(), rules.clone())
                     .with_context(|| format!("[trackers.{name}]"))?;
                 let tracker = Arc::new(tracker);
@@ -94,6 +97,7 @@ async fn add_salesforce(
     if let Look::Every(every) = settings.look {
         opened.looks.insert(name.clone(), every);
     }
+    opened.reconciles.extend(settings.reconcile.map(|every| (name.clone(), every.0)));
     if settings.trust_messages {
         opened.trusted.insert(name.clone());
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
 use super::ids;
-use crate::{domain::replica::Fields, secret::Secret};
+use crate::{clock::Span, domain::replica::Fields, secret::Secret};
 
 /// One org, as the operator describes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Settings {
     /// Pause between two light looks.
     #[serde(default)]
     pub look: Look,
+    /// Pause between two reconciles of a connection; default: on request only.
+    #[serde(default)]
+    pub reconcile: Option<Span>,
     /// Calls that sync leaves to others.
     #[serde(default)]
     pub api_reserve: Reserve,

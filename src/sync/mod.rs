@@ -77,6 +77,8 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// How often each tracker is looked at beside its messages; absent: never.
     pub looks: BTreeMap<String, std::time::Duration>,
+    /// How often each tracker's connections are reconciled; absent: on request only.
+    pub reconciles: BTreeMap<String, std::time::Duration>,
     /// Trackers whose messages may stand in for a read.
     pub trusted_messages: std::collections::BTreeSet<String>,
     /// How long history stays.
@@ -134,6 +136,9 @@ impl Engine {
             life.spawn("outgoing", rounds::run(outgoing::Outgoing(worker.clone())));
             life.spawn("incoming", rounds::run(incoming::Incoming(worker.clone())));
             life.spawn("resync", resync::run(worker.clone()));
+            if let Some(every) = self.parts.reconciles.get(name) {
+                life.spawn("schedule", jobs::schedule::run(self.clone(), name.clone(), *every));
+            }
             if worker.tracker.traits().can_look
                 && let Some(every) = self.parts.looks.get(name)
             {

@@ -295,6 +295,7 @@ async fn open(settings: &NodeSettings, folder: &std::path::Path) -> Arc<Node> {
         rules: rules.clone(),
         lifecycle: lifecycle.clone(),
         looks: BTreeMap::new(),
+        reconciles: BTreeMap::new(),
         trusted_messages: Default::default(),
         keep_history: Duration::from_secs(1_000),
         keep_messages: Duration::from_secs(1_000),

@@ -19,6 +19,7 @@
 mod preview;
 mod reapply;
 mod reconcile;
+pub(super) mod schedule;
 mod trigger_run;
 
 use std::{

@@ -68,6 +68,9 @@ pub struct Settings {
     /// Longest wait for one answer.
     #[serde(default = "half_a_minute")]
     pub timeout: Span,
+    /// Pause between two reconciles of a connection; default: on request only.
+    #[serde(default)]
+    pub reconcile: Option<Span>,
     /// Values for new records, by entity type.
     #[serde(default)]
     pub defaults: BTreeMap<String, Fields>,

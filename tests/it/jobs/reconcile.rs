@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ended, report};
-use crate::support::{World, until, until_said};
+use crate::support::{Settings, World, until, until_said};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_message_told_is_found_and_put_right() {
@@ -39,5 +39,23 @@ async fn what_no_message_told_is_found_and_put_right() {
     let job = world.public.post(&path, json!({"repair": true})).await;
     let job = ended(&world.public, &job["id"]).await;
     assert_eq!(job["counts"], json!({"in_step": 6}), "{job}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_clock_asks_where_the_configuration_says_so_and_only_tells() {
+    let world = World::with(Settings { support: "reconcile = \"1s\"".to_owned(), ..Settings::default() }).await;
+    let case = world.new_case(json!({"Subject": "Case"}));
+    world.issue_with("Case").await;
+    world.quiet().await;
+    let silent = world.org.handle.add_user("silent@acme.example", "Sil", "Ent", false);
+    world.org.handle.update(&case, &json!({"Subject": "In silence"}), &silent).expect("edited");
+    let newest = async || world.public.get("/jobs").await["items"][0].clone();
+    until_said("a reconcile that found it", async || newest().await["counts"]["missed_update"] == 1).await;
+    let job = newest().await;
+    assert_eq!((&job["kind"], &job["by"]), (&json!("reconcile"), &json!("schedule")), "{job}");
+    assert_eq!(world.private.get("/jobs").await["items"], json!([]), "nobody asked there");
+    world.quiet().await;
+    world.issue_with("Case").await;
     world.stop().await;
 }
