@@ -13,6 +13,7 @@ pub mod comment;
 pub mod connection;
 pub mod error;
 pub mod event;
+pub mod failing;
 pub mod history;
 pub mod ids;
 pub mod invitation;

@@ -9,7 +9,7 @@
 //! Doors and the link leave durable work in the store and wake a worker; each worker claims under leases, works outside
 //! any transaction, and ends its work in one ([`settle`]). A crash anywhere repeats work, so every step asks what is
 //! already true before it acts. `wishes` is what people ask for, `afterwards` what rules ask for, `look` what the messages do not tell, `rest` what
-//! happens while a tracker cannot be reached.
+//! happens while a tracker cannot be reached, `pauses` what happens while a rule fails for every record.
 //!
 //! Traps: never write a twin without holding its lease, or a worker's older copy overwrites it; never end a change in
 //! another transaction than the one that stores what it caused.
@@ -31,6 +31,7 @@ mod links;
 mod look;
 mod outgoing;
 mod pace;
+mod pauses;
 mod plan;
 mod record;
 mod rest;
@@ -116,13 +117,14 @@ pub enum Refused {
 pub struct Engine {
     parts: Parts,
     rests: Arc<BTreeMap<String, Arc<rest::Rest>>>,
+    pauses: Arc<pauses::Pauses>,
 }
 
 impl Engine {
     /// An engine that is not running yet.
     pub fn new(parts: Parts) -> Self {
         let rests = parts.trackers.keys().map(|name| (name.clone(), Arc::default())).collect();
-        Self { parts, rests: Arc::new(rests) }
+        Self { parts, rests: Arc::new(rests), pauses: Arc::default() }
     }
 
     /// Starts the workers of every tracker, the looks and the housekeeping.
@@ -139,6 +141,7 @@ impl Engine {
                 life.spawn("look", look::run(worker, *every));
             }
         }
+        life.spawn("pauses", pauses::run(self.clone()));
         life.spawn("housekeeping", housekeeping::run(self.parts.clone()));
     }
 
@@ -152,6 +155,7 @@ impl Engine {
             name: name.to_owned(),
             tracker: self.parts.trackers.get(name)?.clone(),
             rest: self.rests.get(name)?.clone(),
+            pauses: self.pauses.clone(),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Engine, Refused, links,
     outgoing::{Worker, look_at},
+    pauses,
     record::draft,
     settle::{Settle, heal, kept_changes, line, release_changes},
 };
@@ -158,6 +159,10 @@ impl Engine {
                 worker.parts.store.wakes().wake(crate::store::Topic::Inbox(worker.name.clone()));
                 Ok(())
             }
+            (Scope::Connection, _) if error.code == pauses::PAUSED => {
+                self.pauses.probe_now(self, &error).await;
+                Ok(())
+            }
             _ => self.close(&error).await,
         }
     }
@@ -167,6 +172,10 @@ impl Engine {
         let error = self.error(id).await?;
         match (error.scope, error.twin_id) {
             (Scope::Twin, Some(twin)) => self.skip_twin(&error, twin).await,
+            (Scope::Connection, _) if error.code == pauses::PAUSED => Err(Refused::State(
+                "nothing can be given up for a whole direction: mend the rule and publish it, or skip the twins' own errors"
+                    .to_owned(),
+            )),
             _ => self.close(&error).await,
         }
     }
@@ -177,7 +186,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn retry_twin(&self, error: &ErrorRecord, id: TwinId) -> Result<(), Refused> {
+    pub(super) async fn retry_twin(&self, error: &ErrorRecord, id: TwinId) -> Result<(), Refused> {
         let twin = self.twin(id).await?;
         let (connection, worker) = self.connection(twin.connection_id).await?;
         let _lease = self.hold_twin(&worker, &twin).await?;

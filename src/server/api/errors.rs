@@ -91,6 +91,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Error
         connections: caller.only(),
         twin_id: query::part("twin_id", asked.twin_id.as_deref(), "the id of a twin")?,
         scope: query::word("scope", asked.scope.as_deref())?,
+        ..ErrorFilter::default()
     };
     let read = node.store.read("api.errors", move |tx| Box::pin(async move { tx.list_errors(&filter, &page).await }));
     Ok(HttpResponse::Ok().json(List::of(read.await?, |error| error)))
@@ -199,7 +200,7 @@ async fn chosen(node: &Node, caller: &Caller, asked: Many) -> Result<(Vec<ErrorR
             Err(Problem::field("filter", "names nothing: give connection_id, twin_id or scope"))
         }
         (None, Some(ManyFilter { connection_id, twin_id, scope })) => {
-            let filter = ErrorFilter { connection_id, connections: caller.only(), twin_id, scope };
+            let filter = ErrorFilter { connection_id, connections: caller.only(), twin_id, scope, ..ErrorFilter::default() };
             let page = Page { after: None, limit: u32::try_from(MOST).unwrap_or(u32::MAX) };
             let read =
                 node.store.read("api.errors.many", move |tx| Box::pin(async move { tx.list_errors(&filter, &page).await }));

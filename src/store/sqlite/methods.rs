@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    admin, changes, connections, errors, history, inbox, joining, outbox, rules, settings, twins,
+    admin, changes, connections, errors, history, inbox, joining, outbox, pauses, rules, settings, twins,
     tx::{Got, SqliteTx},
 };
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
         change::{Change, NewChange},
         connection::Connection,
         error::ErrorRecord,
-        history::HistoryLine,
+        failing::Failing,
+        history::{Direction, HistoryLine},
         ids::*,
         invitation::Invitation,
         rule::RulePair,
@@ -292,6 +293,27 @@ impl Tx for SqliteTx<'_> {
     }
     async fn next_error_due(&mut self) -> Got<Option<Time>> {
         errors::next_error_due(self).await
+    }
+    async fn all_failing(&mut self) -> Got<Vec<(ConnectionId, Direction, Failing)>> {
+        pauses::all_failing(self).await
+    }
+    async fn failing(&mut self, connection: ConnectionId, way: Direction) -> Got<Option<Failing>> {
+        pauses::failing(self, connection, way).await
+    }
+    async fn put_failing(&mut self, connection: ConnectionId, way: Direction, failing: &Failing) -> Got<()> {
+        pauses::put_failing(self, connection, way, failing).await
+    }
+    async fn paused(&mut self, connection: ConnectionId) -> Got<Vec<(Direction, Failing, u64)>> {
+        pauses::paused(self, connection).await
+    }
+    async fn hold_arrived(&mut self, connection: ConnectionId, twins: &[TwinId]) -> Got<()> {
+        pauses::hold_arrived(self, connection, twins).await
+    }
+    async fn next_held(&mut self, connection: ConnectionId, way: Direction, after: Option<TwinId>) -> Got<Option<TwinId>> {
+        pauses::next_held(self, connection, way, after).await
+    }
+    async fn release_held(&mut self, connection: ConnectionId, way: Direction, most: u32, now: Time) -> Got<u64> {
+        pauses::release_held(self, connection, way, most, now).await
     }
     async fn token_by_hash(&mut self, hash: &[u8; 32]) -> Got<Option<Token>> {
         admin::token_by_hash(self, hash).await

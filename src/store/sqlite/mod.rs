@@ -23,6 +23,7 @@ mod inbox;
 mod joining;
 mod methods;
 mod outbox;
+mod pauses;
 mod rules;
 mod settings;
 #[cfg(test)]
@@ -58,6 +59,7 @@ type SqlMigration = (i64, &'static str, &'static str);
 const MIGRATIONS: &[SqlMigration] = &[
     (1, "first", include_str!("../../../migrations/sqlite/0001_first.sql")),
     (2, "rule versions", include_str!("../../../migrations/sqlite/0002_rule_versions.sql")),
+    (5, "pauses", include_str!("../../../migrations/sqlite/0005_pauses.sql")),
 ];
 
 /// Commands that may wait before callers are held back.
