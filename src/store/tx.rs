@@ -230,6 +230,8 @@ pub trait Tx: Send {
     async fn arrived(&mut self, connection: ConnectionId, twin: Option<TwinId>) -> Got<Vec<Arrived>> {
         self.arrived_of(connection, &[twin]).await
     }
+    /// Puts another text in the place of an event's, which waits still.
+    async fn replace_arrived(&mut self, row: i64, json: &str) -> Got<()>;
     /// Ends events (their outcome goes to the history beside).
     async fn end_arrived(&mut self, rows: &[i64]) -> Got<()>;
     /// Drops what was stored and not applied (a new epoch begins).

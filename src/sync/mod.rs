@@ -29,6 +29,7 @@ mod judge;
 mod known;
 mod links;
 mod look;
+mod mending;
 mod outgoing;
 mod pace;
 mod pauses;

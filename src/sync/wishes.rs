@@ -278,7 +278,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn error(&self, id: ErrorId) -> Result<ErrorRecord, Refused> {
+    pub(super) async fn error(&self, id: ErrorId) -> Result<ErrorRecord, Refused> {
         let error = self.parts().store.read("error", move |tx| Box::pin(async move { tx.error(id).await })).await?;
         error.ok_or(Refused::NotFound("error"))
     }
@@ -311,7 +311,7 @@ impl Engine {
         self.hold_twin(worker, &twin).await
     }
 
-    async fn hold_twin(&self, worker: &Worker, twin: &Twin) -> Result<Lease, Refused> {
+    pub(super) async fn hold_twin(&self, worker: &Worker, twin: &Twin) -> Result<Lease, Refused> {
         let keys = super::incoming::lease_keys(Some(twin.id), Some(twin));
         let until = worker.parts.clock.now().plus(PATIENCE);
         loop {

@@ -9,6 +9,7 @@ mod connections;
 mod description;
 mod errors;
 mod invitations;
+mod many;
 mod node;
 mod rules;
 mod stream;

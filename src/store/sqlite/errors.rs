@@ -29,7 +29,7 @@ fn subject(error: &ErrorRecord) -> String {
 }
 
 fn read_error(row: &SqliteRow) -> Got<ErrorRecord> {
-    // Tracker and code are no part of the document, which is also what the API shows.
+    // The tracker is no part of the document, which is also what the API shows.
     let error: ErrorRecord = json(row, 0)?;
     Ok(ErrorRecord { tracker: col(row, 1)?, code: col(row, 2)?, ..error })
 }

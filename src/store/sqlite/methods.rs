@@ -240,6 +240,9 @@ impl Tx for SqliteTx<'_> {
     async fn arrived_of(&mut self, connection: ConnectionId, twins: &[Option<TwinId>]) -> Got<Vec<Arrived>> {
         inbox::arrived_of(self, connection, twins).await
     }
+    async fn replace_arrived(&mut self, row: i64, json: &str) -> Got<()> {
+        inbox::replace_arrived(self, row, json).await
+    }
     async fn end_arrived(&mut self, rows: &[i64]) -> Got<()> {
         inbox::end_arrived(self, rows).await
     }

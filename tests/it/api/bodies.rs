@@ -28,7 +28,7 @@ const BODIES: [(&str, &str, &str); 12] = [
         "",
     ),
     ("history", "at direction outcome reason changes took_ms", "connection_id twin_id"),
-    ("error", "id scope connection_id twin_id title detail advice retryable attempts occurred_at next_attempt_at", ""),
+    ("error", "id scope connection_id twin_id title detail advice retryable attempts occurred_at next_attempt_at", "code"),
     (
         "tracker",
         "name kind url status org_id api_calls login_expires_at",
