@@ -1,10 +1,13 @@
 //! `wicketgate connection`.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{
+    Usage,
     api::{ApiClient, NodeArgs},
     output::{Output, clean, confirmed},
+    twin_files,
 };
 use crate::clock::Span;
 
@@ -55,6 +58,9 @@ enum What {
     Delete {
         #[command(flatten)]
         named: Named,
+        /// First write its twins to this file, which `twin link --csv` reads; nothing is deleted if that fails
+        #[arg(long, value_name = "FILE")]
+        keep_twins: Option<std::path::PathBuf>,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -219,11 +225,17 @@ impl Args {
             What::Rename { named, name } => {
                 api.patch(&["connections", &id(&api, &named).await?], json!({ "name": name })).await?
             }
-            What::Delete { named, yes } => {
+            What::Delete { named, keep_twins, yes } => {
                 let id = id(&api, &named).await?;
                 let question = format!("Delete the connection {} with all its twins?", clean(&named.connection));
                 if !confirmed(&question, yes)? {
                     anyhow::bail!("not deleted");
+                }
+                if let Some(file) = &keep_twins {
+                    if file.exists() {
+                        return Err(Usage(format!("{} is there already; nothing was deleted", file.display())).into());
+                    }
+                    twin_files::write(&api, &id, file).await.context("nothing was deleted")?;
                 }
                 api.delete(&["connections", &id]).await?;
                 return out.done(json, "deleted");

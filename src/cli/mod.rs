@@ -17,6 +17,7 @@ mod connection;
 mod demo;
 mod error;
 mod invitation;
+mod many;
 mod node;
 mod output;
 mod rule;
@@ -26,6 +27,7 @@ mod token;
 mod tracker;
 mod trigger;
 mod twin;
+mod twin_files;
 mod wiring;
 
 use std::{ffi::OsString, fmt, io, process::ExitCode};
@@ -126,7 +128,7 @@ async fn run(command: Command, out: &mut Output) -> anyhow::Result<bool> {
         Command::Connection(args) => args.run(out).await?,
         Command::Invitation(args) => args.run(out).await?,
         Command::Trigger(args) => args.run(out).await?,
-        Command::Twin(args) => args.run(out).await?,
+        Command::Twin(args) => return args.run(out).await,
         Command::Error(args) => return args.run(out).await,
         Command::Tracker(args) => return args.run(out).await,
         Command::Token(args) => args.run(out).await?,

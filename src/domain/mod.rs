@@ -11,6 +11,7 @@
 pub mod change;
 pub mod comment;
 pub mod connection;
+pub mod csv;
 pub mod error;
 pub mod event;
 pub mod failing;

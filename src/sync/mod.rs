@@ -27,6 +27,7 @@ mod housekeeping;
 mod incoming;
 mod judge;
 mod known;
+pub mod linking;
 mod links;
 mod look;
 mod mending;
@@ -34,6 +35,7 @@ mod outgoing;
 mod pace;
 mod pauses;
 mod plan;
+mod probing;
 mod record;
 mod rest;
 mod resync;
@@ -142,7 +144,7 @@ impl Engine {
                 life.spawn("look", look::run(worker, *every));
             }
         }
-        life.spawn("pauses", pauses::run(self.clone()));
+        life.spawn("pauses", probing::run(self.clone()));
         life.spawn("housekeeping", housekeeping::run(self.parts.clone()));
     }
 

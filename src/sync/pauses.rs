@@ -11,7 +11,7 @@
 //! without its rule goes on while its direction is paused: words on our events, ends, links.
 //!
 //! Trap: work may be held in the moment in which the pause ends, and nobody would let it go. So whether it is held is
-//! decided in the transaction that holds it ([`hold`]), never by the copy.
+//! decided in the transaction that holds it ([`hold`]), never by the copy. What lets it go is in [`super::probing`].
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,13 +26,12 @@ use super::{
     decide::Item,
     judge::Failure,
     outgoing::Worker,
-    settle::{Settle, Trouble, release_changes},
+    settle::{Settle, Trouble},
 };
 use crate::{
     clock::Time,
     domain::{
         change::{Change, NewChange},
-        connection::Mode,
         error::{ErrorRecord, Scope},
         failing::{Failed as Word, Failing, Fault, IN_A_ROW, Pause, Streak},
         history::Direction,
@@ -41,20 +40,13 @@ use crate::{
         twin::{Status, Twin},
     },
     retry::Backoff,
-    store::{
-        StoreError, Topic, Tx,
-        rows::{ErrorFilter, HELD, Page},
-    },
+    store::{StoreError, Topic, Tx, rows::HELD},
 };
 
 /// Code of the one error that tells of a pause.
 pub(super) const PAUSED: &str = "rule_paused";
 /// Between two probes.
-const PROBES: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) };
-/// Longest time without a look at what is paused.
-const SAFETY: Duration = Duration::from_secs(5);
-/// Twins or changes let go in one transaction.
-const PART: u32 = 500;
+pub(super) const PROBES: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) };
 
 /// A direction of a connection.
 pub(super) type Way = (ConnectionId, Direction);
@@ -73,7 +65,7 @@ pub(super) struct Pauses {
     known: Mutex<Option<HashMap<Way, Failing>>>,
     /// One at a time changes the store and then the copy.
     turn: tokio::sync::Mutex<()>,
-    news: Notify,
+    pub(super) news: Notify,
 }
 
 impl Pauses {
@@ -132,7 +124,7 @@ impl Pauses {
         }
     }
 
-    async fn end(&self, parts: &Parts, way: Way) {
+    pub(super) async fn end(&self, parts: &Parts, way: Way) {
         let ended = self.change(parts, way, move |tx, mut failing| {
             Box::pin(async move {
                 if let Some(pause) = failing.ended() {
@@ -152,12 +144,12 @@ impl Pauses {
         let ours = |(_, failing): &(&Way, &Failing)| failing.pause().is_some_and(|pause| pause.error == error.id);
         let way = self.lock().as_ref().and_then(|known| known.iter().find(ours).map(|(way, _)| *way));
         if let Some(way) = way {
-            probe(engine, way).await;
+            super::probing::probe(engine, way).await;
         }
     }
 
     /// Changes what is remembered of one direction: in the store, then here.
-    async fn change<T, F>(&self, parts: &Parts, way: Way, change: F) -> Result<T, StoreError>
+    pub(super) async fn change<T, F>(&self, parts: &Parts, way: Way, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut dyn Tx, Failing) -> crate::store::Work<'t, (Failing, T)> + Send + 'static,
@@ -189,20 +181,20 @@ impl Pauses {
     }
 
     /// Reads what an earlier process left.
-    async fn load(&self, parts: &Parts) -> Result<(), StoreError> {
+    pub(super) async fn load(&self, parts: &Parts) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let all = parts.store.read("failing", move |tx| Box::pin(async move { tx.all_failing().await })).await?;
         *self.lock() = Some(all.into_iter().map(|(id, way, failing)| ((id, way), failing)).collect());
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<Way, Failing>>> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<Way, Failing>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The one error that tells of a pause.
-fn told((connection, direction): Way, streak: &Streak, waiting: u64) -> ErrorRecord {
+pub(super) fn told((connection, direction): Way, streak: &Streak, waiting: u64) -> ErrorRecord {
     let rule = direction.rule();
     let pause = streak.pause.as_ref();
     ErrorRecord {
@@ -278,170 +270,6 @@ pub(super) async fn hold(
     Ok(())
 }
 
-async fn is_paused(tx: &mut dyn Tx, way: Way) -> Result<bool, StoreError> {
+pub(super) async fn is_paused(tx: &mut dyn Tx, way: Way) -> Result<bool, StoreError> {
     Ok(tx.failing(way.0, way.1).await?.is_some_and(|failing| failing.pause().is_some()))
-}
-
-/// Probes what is paused and lets go what was, until the node stops.
-pub(super) async fn run(engine: Engine) {
-    let parts = engine.parts().clone();
-    let connections = parts.store.wakes().on(Topic::Connections);
-    while let Err(error) = engine.pauses.load(&parts).await {
-        tracing::error!("what was paused could not be read: {error}");
-        tokio::select! {
-            () = parts.clock.sleep(SAFETY) => {}
-            () = parts.lifecycle.stopping() => return,
-        }
-    }
-    loop {
-        let (woken, news) = (connections.notified(), engine.pauses.news.notified());
-        tokio::pin!(woken, news);
-        woken.as_mut().enable();
-        let ways: Vec<Way> = engine.pauses.lock().iter().flat_map(HashMap::keys).copied().collect();
-        let mut next = SAFETY;
-        for way in ways {
-            match attend(&engine, way).await {
-                Ok(due) => next = next.min(due),
-                Err(error) => tracing::error!(connection = %way.0, "a pause could not be attended to: {error}"),
-            }
-        }
-        tokio::select! {
-            () = woken => {}
-            () = news => {}
-            () = parts.clock.sleep(next) => {}
-            () = parts.lifecycle.stopping() => return,
-        }
-    }
-}
-
-/// What is due for one direction; how long until it has to be looked at again.
-async fn attend(engine: &Engine, way: Way) -> Result<Duration, StoreError> {
-    let parts = engine.parts();
-    let known = || engine.pauses.lock().as_ref().and_then(|known| known.get(&way).cloned()).unwrap_or_default();
-    let (id, mut failing) = (way.0, known());
-    let read = parts.store.read("failing_connection", move |tx| {
-        Box::pin(async move { Ok(tx.connection(id).await?.zip(Some(tx.rules(id).await?))) })
-    });
-    let Some((connection, rules)) = read.await? else {
-        engine.pauses.lock().as_mut().map(|known| known.remove(&way));
-        return Ok(SAFETY);
-    };
-    let version = rules.filter(|_| connection.mode == Mode::Script).map_or(0, |pair| pair.version);
-    if failing.pause().is_some() && failing.streak.as_ref().is_some_and(|streak| streak.version != version) {
-        engine.pauses.end(parts, way).await;
-        failing = known();
-    }
-    let now = parts.clock.now();
-    if let Some(pause) = failing.pause() {
-        if pause.probe_at > now {
-            return Ok(pause.probe_at.since(now));
-        }
-        probe(engine, way).await;
-        return Ok(Duration::ZERO);
-    }
-    if !failing.release.is_empty() {
-        release(engine, way, failing.release).await?;
-    }
-    Ok(SAFETY)
-}
-
-/// Lets one twin through.
-async fn probe(engine: &Engine, way: Way) {
-    let parts = engine.parts();
-    let (now, clock) = (parts.clock.now(), parts.clock.clone());
-    let probed = engine.pauses.change(parts, way, move |tx, mut failing| {
-        Box::pin(async move {
-            let Some(streak) = &mut failing.streak else { return Ok((failing, None)) };
-            let Some(pause) = &mut streak.pause else { return Ok((failing, None)) };
-            let held = tx.next_held(way.0, way.1, pause.probe).await?;
-            // Where nothing waits, those that parked are tried in turn.
-            let parked = streak.twins.get(pause.probes as usize % streak.twins.len().max(1)).copied();
-            pause.probes += 1;
-            pause.probe = held.or(parked);
-            pause.probe_at = now.plus(PROBES.pause(pause.probes + 1, clock.as_ref()));
-            if let Some(twin) = held {
-                match way.1 {
-                    Direction::In => tx.release_arrived(way.0, twin).await?,
-                    Direction::Out => release_changes(tx, way.0, twin, now).await?,
-                }
-            }
-            let waiting = tx.paused(way.0).await?.into_iter().find(|(direction, ..)| *direction == way.1);
-            tx.put_error(&told(way, streak, waiting.map_or(0, |(.., waiting)| waiting))).await?;
-            let parked = parked.filter(|_| held.is_none());
-            Ok((failing, parked))
-        })
-    });
-    match probed.await {
-        Ok(Some(twin)) => retry(engine, twin).await,
-        Ok(None) => {}
-        Err(error) => tracing::error!(connection = %way.0, "a probe could not be begun: {error}"),
-    }
-}
-
-/// Tries again what holds up a twin, if anything does still.
-async fn retry(engine: &Engine, twin: TwinId) {
-    let read = engine.parts().store.read("error_of_twin", move |tx| Box::pin(async move { tx.error_of_twin(twin).await }));
-    if let Ok(Some(error)) = read.await
-        && let Err(refused) = engine.retry_twin(&error, twin).await
-    {
-        tracing::warn!(%twin, "it could not be tried again: {refused}");
-    }
-}
-
-/// Lets go what waited and what parked, in parts. One that is paused again keeps the rest for its next end.
-async fn release(engine: &Engine, way: Way, faults: Vec<Fault>) -> Result<(), StoreError> {
-    let parts = engine.parts();
-    loop {
-        let now = parts.clock.now();
-        let freed = parts.store.write("release_held", move |tx| {
-            Box::pin(async move {
-                if is_paused(tx, way).await? { Ok(None) } else { Ok(Some(tx.release_held(way.0, way.1, PART, now).await?)) }
-            })
-        });
-        match freed.await? {
-            None => return Ok(()),
-            Some(freed) if freed < u64::from(PART) => break,
-            Some(_) => {}
-        }
-    }
-    for fault in &faults {
-        release_parked(engine, way, fault).await?;
-    }
-    engine
-        .pauses
-        .change(parts, way, move |_, mut failing| {
-            Box::pin(async move {
-                failing.release.retain(|fault| !faults.contains(fault));
-                Ok((failing, ()))
-            })
-        })
-        .await
-}
-
-async fn release_parked(engine: &Engine, (connection, _): Way, fault: &Fault) -> Result<(), StoreError> {
-    let mut page = Page { after: None, limit: PART };
-    loop {
-        let filter = ErrorFilter {
-            connection_id: Some(connection),
-            scope: Some(Scope::Twin),
-            code: Some(fault.code.clone()),
-            title: Some(fault.title.clone()),
-            detail: Some(fault.detail.clone()),
-            ..ErrorFilter::default()
-        };
-        let this = page.clone();
-        let read =
-            engine.parts().store.read("parked_alike", move |tx| Box::pin(async move { tx.list_errors(&filter, &this).await }));
-        let found = read.await?;
-        for error in found.items {
-            let Some(twin) = error.twin_id else { continue };
-            if let Err(refused) = engine.retry_twin(&error, twin).await {
-                tracing::warn!(%twin, "it could not be tried again: {refused}");
-            }
-        }
-        page.after = match found.next {
-            Some(next) => Some(next),
-            None => return Ok(()),
-        };
-    }
 }
