@@ -236,6 +236,10 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
     if item.folded.sync.is_none() && !item.folded.deleted {
         return ended(finish(worker, twin, &item.folded, Outcome::Applied, None));
     }
+    // The pause may have begun with a neighbour of this batch.
+    if pauses::waits(worker, &item, &twin) {
+        return ended(pauses::held_in(twin));
+    }
     let entity = entity_of(&twin, item.record.as_ref());
     match choose(worker, &item, &twin, entity).await {
         Ok(choice) => {

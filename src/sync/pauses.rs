@@ -230,14 +230,18 @@ pub(super) fn held_out(twin: Twin, changes: &[Change]) -> Settle {
     Settle { held_changes: carrier.into_iter().collect(), twins: vec![twin], ..Settle::default() }
 }
 
+/// Whether a twin's events have to wait. What ends it has not: that is told, whatever its rule does.
+pub(super) fn waits(worker: &Worker, item: &Item, twin: &Twin) -> bool {
+    let runs = item.folded.sync.is_some() && !item.folded.deleted && !item.folded.stopped;
+    runs && worker.pauses.holds((item.connection.id, Direction::In), twin, None)
+}
+
 /// Takes out of a batch what has to wait, before anything is read for it.
 pub(super) async fn let_through(worker: &Worker, items: Vec<Item>) -> Result<Vec<Item>, Failure> {
     let (mut going, mut held) = (Vec::with_capacity(items.len()), Settle::default());
     for item in items {
-        let way = (item.connection.id, Direction::In);
-        let runs = item.folded.sync.is_some() && !item.folded.deleted && !item.folded.stopped;
-        match item.twin {
-            Some(ref twin) if runs && worker.pauses.holds(way, twin, None) => held.join(held_in(twin.clone())),
+        match &item.twin {
+            Some(twin) if waits(worker, &item, twin) => held.join(held_in(twin.clone())),
             _ => going.push(item),
         }
     }
