@@ -267,11 +267,15 @@ pub(super) async fn hold(
             tx.wake(Topic::Inbox(one.tracker));
         }
     }
+    let (mut due, mut kept) = (BTreeMap::new(), Vec::with_capacity(changes.len()));
     for (connection, change) in changes {
-        let due_at = if is_paused(tx, (*connection, Direction::Out)).await? { HELD } else { now };
-        tx.add_changes(&[NewChange { due_at, ..change.clone() }]).await?;
+        if !due.contains_key(connection) {
+            let paused = is_paused(tx, (*connection, Direction::Out)).await?;
+            due.insert(*connection, if paused { HELD } else { now });
+        }
+        kept.extend(due.get(connection).map(|due_at| NewChange { due_at: *due_at, ..change.clone() }));
     }
-    Ok(())
+    if kept.is_empty() { Ok(()) } else { tx.add_changes(&kept).await }
 }
 
 pub(super) async fn is_paused(tx: &mut dyn Tx, way: Way) -> Result<bool, StoreError> {

@@ -92,7 +92,10 @@ async fn an_outgoing_rule_does_so_too() {
     world.public.start().await;
     world.edit_case(&cases[24], json!({"Subject": "Pump, newest"}));
     waits(&world, &world.public, 15).await;
+    // What is still to be released stands in the store.
     put_rules(&world.public, &world.connection, CASE_OUT, CASE_IN).await;
+    world.public.stop().await;
+    world.public.start().await;
     world.issue_with("Pump, newest").await;
     all_well(&world, 25, 0).await;
     world.stop().await;
