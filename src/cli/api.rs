@@ -19,6 +19,9 @@ use crate::{
 /// Longest wait for an answer: a tracker's check takes its time.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Longest download.
+const DOWNLOAD: Duration = Duration::from_secs(3600);
+
 /// Largest answer: a page of 500 twins stays far below.
 const MOST_BYTES: usize = 32 << 20;
 
@@ -139,6 +142,24 @@ impl ApiClient {
         self.call(Method::POST, path, &[], Some(body)).await
     }
 
+    /// Sends comma-separated values.
+    pub(super) async fn post_csv(&self, path: &[&str], query: &[(&str, &str)], text: String) -> anyhow::Result<Value> {
+        let request = self.request(Method::POST, path, query)?.header("content-type", "text/csv; charset=utf-8").body(text);
+        self.answer(self.send(request).await?).await
+    }
+
+    /// Writes what is there, however much, as it comes.
+    pub(super) async fn download(&self, path: &[&str], to: &mut impl std::io::Write) -> anyhow::Result<()> {
+        let mut response = self.send(self.request(Method::GET, path, &[])?.timeout(DOWNLOAD)).await?;
+        if !response.status().is_success() {
+            return self.answer(response).await.map(drop);
+        }
+        while let Some(chunk) = response.chunk().await.context("the node's answer ended early")? {
+            to.write_all(&chunk)?;
+        }
+        Ok(())
+    }
+
     /// Changes something.
     pub(super) async fn patch(&self, path: &[&str], body: Value) -> anyhow::Result<Value> {
         self.call(Method::PATCH, path, &[], Some(body)).await
@@ -184,6 +205,14 @@ impl ApiClient {
     }
 
     async fn call(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<Value>) -> anyhow::Result<Value> {
+        let mut request = self.request(method, path, query)?;
+        if let Some(body) = body.filter(|body| !body.is_null()) {
+            request = request.json(&body);
+        }
+        self.answer(self.send(request).await?).await
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<reqwest::RequestBuilder> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow::anyhow!("{} cannot be the address of a node", self.base))?
@@ -197,13 +226,17 @@ impl ApiClient {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
         }
-        if let Some(body) = body.filter(|body| !body.is_null()) {
-            request = request.json(&body);
-        }
-        let response = request.send().await.map_err(|error| {
+        Ok(request)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        request.send().await.map_err(|error| {
             let trouble = http_client::why(&error);
             anyhow::anyhow!("no answer from {}: {trouble}\n  Is the node running? WICKETGATE_URL names its address.", self.base)
-        })?;
+        })
+    }
+
+    async fn answer(&self, response: reqwest::Response) -> anyhow::Result<Value> {
         let status = response.status();
         let bytes = http_client::body_up_to(response, MOST_BYTES).await.context("the node's answer could not be read")?;
         if !status.is_success() {

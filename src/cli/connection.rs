@@ -1,11 +1,14 @@
 //! `wicketgate connection`.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{
+    Usage,
     api::{ApiClient, NodeArgs},
     job::Waiting,
     output::{Output, clean, confirmed},
+    twin_files,
 };
 use crate::clock::Span;
 
@@ -66,6 +69,9 @@ enum What {
     Delete {
         #[command(flatten)]
         named: Named,
+        /// First write its twins to this file, which `twin link --csv` reads; nothing is deleted if that fails
+        #[arg(long, value_name = "FILE")]
+        keep_twins: Option<std::path::PathBuf>,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -238,11 +244,17 @@ impl Args {
                 let job = api.post(&["connections", &id, "reconcile"], json!({ "repair": repair })).await?;
                 return waiting.follow(&api, out, json, job).await;
             }
-            What::Delete { named, yes } => {
+            What::Delete { named, keep_twins, yes } => {
                 let id = id(&api, &named).await?;
                 let question = format!("Delete the connection {} with all its twins?", clean(&named.connection));
                 if !confirmed(&question, yes)? {
                     anyhow::bail!("not deleted");
+                }
+                if let Some(file) = &keep_twins {
+                    if file.exists() {
+                        return Err(Usage(format!("{} is there already; nothing was deleted", file.display())).into());
+                    }
+                    twin_files::write(&api, &id, file).await.context("nothing was deleted")?;
                 }
                 api.delete(&["connections", &id]).await?;
                 out.done(json, "deleted")?;

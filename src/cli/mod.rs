@@ -18,6 +18,7 @@ mod demo;
 mod error;
 mod invitation;
 mod job;
+mod many;
 mod node;
 mod output;
 mod rule;
@@ -27,6 +28,7 @@ mod token;
 mod tracker;
 mod trigger;
 mod twin;
+mod twin_files;
 mod wiring;
 
 use std::{ffi::OsString, fmt, io, process::ExitCode};
@@ -129,7 +131,7 @@ async fn run(command: Command, out: &mut Output) -> anyhow::Result<bool> {
         Command::Connection(args) => return args.run(out).await,
         Command::Invitation(args) => args.run(out).await?,
         Command::Trigger(args) => return args.run(out).await,
-        Command::Twin(args) => args.run(out).await?,
+        Command::Twin(args) => return args.run(out).await,
         Command::Error(args) => return args.run(out).await,
         Command::Job(args) => return args.run(out).await,
         Command::Tracker(args) => return args.run(out).await,

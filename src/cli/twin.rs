@@ -1,11 +1,15 @@
 //! `wicketgate twin`.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::{
-    api::NodeArgs,
+    api::{ApiClient, NodeArgs},
     connection::{Named, id},
+    many,
     output::{Output, confirmed},
+    twin_files,
 };
 
 /// Arguments of `twin`.
@@ -62,28 +66,66 @@ enum What {
         /// Key of the record, or the address of its page
         key: String,
     },
-    /// Makes two records that exist a twin; nothing is written
-    Link {
-        #[command(flatten)]
-        named: Named,
-        /// Our record, as TYPE:KEY
-        #[arg(value_parser = entity)]
-        local: (String, String),
-        /// The other side's record, as TYPE:KEY
-        #[arg(value_parser = entity)]
-        remote: (String, String),
-        /// First make the other side's fields equal to ours (send), or ours to theirs (receive)
-        #[arg(long, default_value = "none", value_parser = ["none", "send", "receive"])]
-        start: String,
-    },
-    /// Stops a sync; both records keep their values
-    Stop {
-        /// Id of the twin
-        twin: String,
-        /// Do not ask
+    /// Makes two records that exist a twin, or those of each line of a file; nothing is written
+    Link(Link),
+    /// Writes all twins of a connection as CSV, in the columns that `twin link --csv` reads
+    Export {
+        /// Name or id of the connection
         #[arg(long)]
-        yes: bool,
+        connection: String,
+        /// Where to; standard output unless told
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
     },
+    /// Stops one sync, or all that a filter passes; the records keep their values
+    Stop(Stop),
+}
+
+#[derive(Debug, clap::Args)]
+struct Link {
+    #[command(flatten)]
+    named: Named,
+    /// Our record, as TYPE:KEY
+    #[arg(value_parser = entity, required_unless_present = "csv", conflicts_with = "csv")]
+    local: Option<(String, String)>,
+    /// The other side's record, as TYPE:KEY
+    #[arg(value_parser = entity, required_unless_present = "csv", conflicts_with = "csv")]
+    remote: Option<(String, String)>,
+    /// First make the other side's fields equal to ours (send), or ours to theirs (receive)
+    #[arg(long, default_value = "none", value_parser = ["none", "send", "receive"], conflicts_with = "csv")]
+    start: String,
+    /// A file whose first line names the columns local_type,local_key,remote_type,remote_key and, if wanted, start
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// With --csv: only tell what would happen
+    #[arg(long, requires = "csv")]
+    preview: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Stop {
+    /// Id of the twin
+    #[arg(required_unless_present_any = ["connection", "tracker", "status", "entity_type", "key"],
+        conflicts_with_all = ["connection", "tracker", "status", "entity_type", "key"])]
+    twin: Option<String>,
+    /// All of this connection, by name or id
+    #[arg(long)]
+    connection: Option<String>,
+    /// All of this tracker
+    #[arg(long)]
+    tracker: Option<String>,
+    /// All in this status
+    #[arg(long, value_parser = ["waiting", "in_sync", "parked"])]
+    status: Option<String>,
+    /// All of this entity type
+    #[arg(long = "type", value_name = "ENTITY_TYPE")]
+    entity_type: Option<String>,
+    /// Those of the records with these keys, here or there
+    #[arg(long)]
+    key: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) const COLUMNS: [(&str, &str); 6] = [
@@ -99,7 +141,8 @@ pub(super) const HISTORY: [(&str, &str); 5] =
     [("at", "/at"), ("direction", "/direction"), ("outcome", "/outcome"), ("changed", "/changed"), ("reason", "/reason")];
 
 impl Args {
-    pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<()> {
+    /// `Ok(false)`: some could not be linked or stopped, and that was told.
+    pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<bool> {
         let api = self.node.client()?;
         let json = self.node.json;
         let answer = match self.what {
@@ -118,37 +161,65 @@ impl Args {
                 let query: Vec<(&str, &str)> =
                     filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
                 let items = api.list(&["twins"], &query, most).await?;
-                return out.items(json, &COLUMNS, items);
+                out.items(json, &COLUMNS, items)?;
+                return Ok(true);
             }
             What::History { twin, most } => {
                 let mut listed = api.list(&["twins", &twin, "history"], &[], most).await?;
                 if !json {
                     listed.items.iter_mut().for_each(name_changed_fields);
                 }
-                return out.items(json, &HISTORY, listed);
+                out.items(json, &HISTORY, listed)?;
+                return Ok(true);
             }
             What::Show { twin } => api.get(&["twins", &twin]).await?,
             What::Sync { named, entity_type, key } => {
                 let body = json!({ "entity_type": entity_type, "key": key });
                 api.post(&["connections", &id(&api, &named).await?, "twins"], body).await?
             }
-            What::Link { named, local, remote, start } => {
-                let record = |(entity_type, key): (String, String)| json!({ "entity_type": entity_type, "key": key });
+            What::Link(Link { named, csv: Some(file), preview, .. }) => {
+                let id = id(&api, &named).await?;
+                return twin_files::link(&api, &id, (&file, preview), out, json).await;
+            }
+            What::Link(Link { named, local, remote, start, .. }) => {
+                let record = |record: Option<(String, String)>| {
+                    record.map(|(entity_type, key)| json!({ "entity_type": entity_type, "key": key }))
+                };
                 let body = json!({ "local": record(local), "remote": record(remote), "start": start });
                 api.post(&["connections", &id(&api, &named).await?, "twins", "link"], body).await?
             }
-            What::Stop { twin, yes } => {
+            What::Export { connection, to } => {
+                let id = api.connection_id(&connection).await?;
+                twin_files::export(&api, &id, to.as_deref(), out).await?;
+                return Ok(true);
+            }
+            What::Stop(Stop { twin: Some(twin), yes, .. }) => {
                 if !confirmed("Stop the sync of this twin on both sides?", yes)? {
                     anyhow::bail!("not stopped");
                 }
-                let stopped = api.delete(&["twins", &twin]).await?;
-                if stopped.is_null() {
-                    return out.done(json, "stopped");
+                api.delete(&["twins", &twin]).await?
+            }
+            What::Stop(stop) => {
+                if !confirmed("Stop the sync of all these twins on both sides?", stop.yes)? {
+                    anyhow::bail!("not stopped");
                 }
-                stopped
+                return many::all(&api, &["twins", "stop"], stop.filter(&api).await?, ("stop", json), out).await;
             }
         };
-        out.answer(json, &answer)
+        out.answer(json, &answer)?;
+        Ok(true)
+    }
+}
+
+impl Stop {
+    async fn filter(self, api: &ApiClient) -> anyhow::Result<Value> {
+        let connection_id = match self.connection {
+            Some(connection) => Some(api.connection_id(&connection).await?),
+            None => None,
+        };
+        let keys = (!self.key.is_empty()).then_some(self.key);
+        Ok(json!({"connection_id": connection_id, "tracker": self.tracker, "status": self.status,
+            "entity_type": self.entity_type, "keys": keys}))
     }
 }
 

@@ -36,7 +36,7 @@ pub struct ErrorRecord {
     #[serde(skip)]
     pub tracker: Option<String>,
     /// Short word for grouping: a thousand equal errors are one row to a person.
-    #[serde(skip)]
+    #[serde(default)]
     pub code: String,
     /// One line.
     pub title: String,

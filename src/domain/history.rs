@@ -49,13 +49,23 @@ impl std::str::FromStr for Outcome {
 }
 
 /// Which way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// From our tracker to the other side.
     Out,
     /// From the other side to our tracker.
     In,
+}
+
+impl Direction {
+    /// How its rule is called.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::Out => "outgoing",
+            Self::In => "incoming",
+        }
+    }
 }
 
 /// One field's step.

@@ -11,8 +11,10 @@
 pub mod change;
 pub mod comment;
 pub mod connection;
+pub mod csv;
 pub mod error;
 pub mod event;
+pub mod failing;
 pub mod history;
 pub mod ids;
 pub mod invitation;

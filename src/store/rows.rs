@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// In place of a due time: work that waits for a paused direction to go on.
+pub const HELD: Time = Time(i64::MAX - 2);
+
 /// Where a connection's link stands, in both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -167,6 +170,18 @@ pub struct ErrorFilter {
     pub twin_id: Option<TwinId>,
     /// Twin, connection, tracker, node.
     pub scope: Option<crate::domain::error::Scope>,
+    /// Of this tracker, or of a connection of it.
+    pub tracker: Option<String>,
+    /// Its short word.
+    pub code: Option<String>,
+    /// Its line.
+    pub title: Option<String>,
+    /// Its own words.
+    pub detail: Option<String>,
+    /// Of a twin in this status.
+    pub status: Option<Status>,
+    /// Open since this moment or later.
+    pub since: Option<Time>,
 }
 
 /// What a list of jobs is filtered by; `None` passes all.

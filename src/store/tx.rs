@@ -15,7 +15,8 @@ use crate::{
         connection::Connection,
         error::ErrorRecord,
         event::{Body, Event},
-        history::HistoryLine,
+        failing::Failing,
+        history::{Direction, HistoryLine},
         ids::*,
         invitation::Invitation,
         job::{Finding, Job},
@@ -243,6 +244,8 @@ pub trait Tx: Send {
     async fn arrived(&mut self, connection: ConnectionId, twin: Option<TwinId>) -> Got<Vec<Arrived>> {
         self.arrived_of(connection, &[twin]).await
     }
+    /// Puts another text in the place of an event's, which waits still.
+    async fn replace_arrived(&mut self, row: i64, json: &str) -> Got<()>;
     /// Ends events (their outcome goes to the history beside).
     async fn end_arrived(&mut self, rows: &[i64]) -> Got<()>;
     /// Drops what was stored and not applied (a new epoch begins).
@@ -304,6 +307,23 @@ pub trait Tx: Send {
     async fn list_findings(&mut self, job: JobId, page: &Page) -> Got<Paged<Finding>>;
     /// Forgets jobs that ended and were made before this.
     async fn forget_jobs(&mut self, before: Time) -> Got<u64>;
+
+    // Directions whose rule fails.
+
+    /// All of them.
+    async fn all_failing(&mut self) -> Got<Vec<(ConnectionId, Direction, Failing)>>;
+    /// One.
+    async fn failing(&mut self, connection: ConnectionId, way: Direction) -> Got<Option<Failing>>;
+    /// Keeps it; one that is over is forgotten.
+    async fn put_failing(&mut self, connection: ConnectionId, way: Direction, failing: &Failing) -> Got<()>;
+    /// Those of a connection that are paused, and how many twins or changes wait there.
+    async fn paused(&mut self, connection: ConnectionId) -> Got<Vec<(Direction, Failing, u64)>>;
+    /// Holds back these twins' events ([`HELD`]) until the pause ends, or until another arrives.
+    async fn hold_arrived(&mut self, connection: ConnectionId, twins: &[TwinId]) -> Got<()>;
+    /// A twin whose work is held: another than the last, where there are others.
+    async fn next_held(&mut self, connection: ConnectionId, way: Direction, after: Option<TwinId>) -> Got<Option<TwinId>>;
+    /// Lets at most this many go on; how many there were. Wakes the tracker's workers.
+    async fn release_held(&mut self, connection: ConnectionId, way: Direction, most: u32, now: Time) -> Got<u64>;
 
     // Tokens, idempotency, audit.
 

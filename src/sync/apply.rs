@@ -21,6 +21,7 @@ use super::{
     judge::Failure,
     known,
     outgoing::Worker,
+    pauses,
     settle::Settle,
     together::together,
     written,
@@ -57,6 +58,7 @@ pub(super) async fn batch(worker: &Worker, claimed: &[Claimed]) -> Result<(), Fa
         return Ok(());
     }
     let working = doubt::settle(worker, working).await?;
+    let working = pauses::let_through(worker, working).await?;
     let (working, held) = hold_records(worker, claimed, working).await?;
     let working = read(worker, working).await?;
     let mut decided = futures_util::stream::iter(working).map(|item| decide::second(worker, item)).buffer_unordered(RUNS);

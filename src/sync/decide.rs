@@ -8,6 +8,7 @@ use super::{
     fold::Folded,
     judge::Failure,
     outgoing::Worker,
+    pauses,
     plan::{
         self,
         incoming::{Choice, Chosen, NotListed, Weighed},
@@ -20,10 +21,10 @@ use crate::{
     domain::{
         connection::Connection,
         event::Sync,
-        history::Outcome,
+        history::{Direction, Outcome},
         ids::{EntityRef, TwinId, WriteId},
         replica::Fields,
-        rule::Wishes,
+        rule::{RuleError, Wishes},
         tracker::{Caller, Description, Entity, Found, WriteKind},
         twin::{Memory, PendingWrite, Status, Twin},
     },
@@ -235,6 +236,10 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
     if item.folded.sync.is_none() && !item.folded.deleted {
         return ended(finish(worker, twin, &item.folded, Outcome::Applied, None));
     }
+    // The pause may have begun with a neighbour of this batch.
+    if pauses::waits(worker, &item, &twin) {
+        return ended(pauses::held_in(twin));
+    }
     let entity = entity_of(&twin, item.record.as_ref());
     match choose(worker, &item, &twin, entity).await {
         Ok(choice) => {
@@ -244,6 +249,12 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
             } else {
                 Decided::Write(Box::new(work))
             }
+        }
+        Err(Stop::Failed(error, version)) => {
+            let failed = pauses::Failed { way: Direction::In, version, error: &error };
+            let holds = worker.pauses.failed(worker, &twin, failed).await;
+            let trouble = Trouble::rule(Direction::In, &error);
+            ended(if holds { pauses::held_in(twin) } else { park(worker, twin, &item.folded, trouble) })
         }
         Err(Stop::Park(trouble)) => ended(park(worker, twin, &item.folded, trouble)),
         Err(Stop::Skip(reason)) => ended(finish(worker, twin, &item.folded, Outcome::Skipped, Some(reason))),
@@ -256,6 +267,8 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
 
 enum Stop {
     Park(Trouble),
+    /// The rule of this version.
+    Failed(RuleError, u32),
     Skip(String),
     /// The rule names the record of ours, by type and key.
     Adopt(String, String),
@@ -288,14 +301,16 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
         let source = pair.incoming.clone();
         async move { rules.run(&source, &input).await }
     };
-    let output = run(weighed.replica.clone()).await.map_err(|error| Trouble::rule("incoming", &error))?;
+    let failed = |error| Stop::Failed(error, pair.version);
+    let output = run(weighed.replica.clone()).await.map_err(failed)?;
+    let assigned_before = match (&weighed.before, &before) {
+        (Some(fields), Some(_)) if output.skip.is_none() => Some(run(fields.clone()).await.map_err(failed)?.assigned),
+        _ => None,
+    };
+    worker.pauses.worked(worker, (item.connection.id, Direction::In)).await;
     if let Some(reason) = output.skip {
         return Err(Stop::Skip(reason));
     }
-    let assigned_before = match (&weighed.before, &before) {
-        (Some(fields), Some(_)) => Some(run(fields.clone()).await.map_err(|error| Trouble::rule("incoming", &error))?.assigned),
-        _ => None,
-    };
     let entity_type = before.as_ref().map(|entity| entity.entity_type.clone()).or(output.entity_type);
     let entity_type = entity_type.unwrap_or_else(|| worker.tracker.default_entity_type().to_owned());
     if let (None, Some(key)) = (&before, output.wishes.link_to.clone()) {

@@ -9,7 +9,7 @@
 //! Doors and the link leave durable work in the store and wake a worker; each worker claims under leases, works outside
 //! any transaction, and ends its work in one ([`settle`]). A crash anywhere repeats work, so every step asks what is
 //! already true before it acts. `wishes` is what people ask for, `afterwards` what rules ask for, `look` what the messages do not tell, `rest` what
-//! happens while a tracker cannot be reached.
+//! happens while a tracker cannot be reached, `pauses` what happens while a rule fails for every record.
 //!
 //! Traps: never write a twin without holding its lease, or a worker's older copy overwrites it; never end a change in
 //! another transaction than the one that stores what it caused.
@@ -28,11 +28,15 @@ mod incoming;
 mod jobs;
 mod judge;
 mod known;
+pub mod linking;
 mod links;
 mod look;
+mod mending;
 mod outgoing;
 mod pace;
+mod pauses;
 mod plan;
+mod probing;
 mod record;
 mod rest;
 mod resync;
@@ -119,13 +123,14 @@ pub enum Refused {
 pub struct Engine {
     parts: Parts,
     rests: Arc<BTreeMap<String, Arc<rest::Rest>>>,
+    pauses: Arc<pauses::Pauses>,
 }
 
 impl Engine {
     /// An engine that is not running yet.
     pub fn new(parts: Parts) -> Self {
         let rests = parts.trackers.keys().map(|name| (name.clone(), Arc::default())).collect();
-        Self { parts, rests: Arc::new(rests) }
+        Self { parts, rests: Arc::new(rests), pauses: Arc::default() }
     }
 
     /// Starts the workers of every tracker, the looks and the housekeeping.
@@ -146,6 +151,7 @@ impl Engine {
             }
         }
         life.spawn("jobs", jobs::run(self.clone()));
+        life.spawn("pauses", probing::run(self.clone()));
         life.spawn("housekeeping", housekeeping::run(self.parts.clone()));
     }
 
@@ -159,6 +165,7 @@ impl Engine {
             name: name.to_owned(),
             tracker: self.parts.trackers.get(name)?.clone(),
             rest: self.rests.get(name)?.clone(),
+            pauses: self.pauses.clone(),
         })
     }
 }

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{
     Parts,
     judge::{self, Failure},
+    pauses::Pauses,
     rest::Rest,
     rounds::{Claim, Rounds},
 };
@@ -29,6 +30,7 @@ pub(super) struct Worker {
     pub name: String,
     pub tracker: Arc<dyn Tracker>,
     pub rest: Arc<Rest>,
+    pub pauses: Arc<Pauses>,
 }
 
 /// A record that is to be looked at for one connection, whatever its triggers say.

@@ -6,6 +6,7 @@ use super::{
     holdup::{carrier, park, ping_pong},
     judge::{Known, concerning, lines_of, overlay},
     outgoing::Worker,
+    pauses,
     plan::{self, outgoing::Decision},
     settle::{Settle, Trouble},
     stand_in::Told,
@@ -18,7 +19,7 @@ use crate::{
         change::Change,
         connection::Connection,
         event::{Body, Sync},
-        history::{FieldChange, Outcome},
+        history::{Direction, FieldChange, Outcome},
         ids::{ConnectionId, EntityRef, EventId, TwinId, twin_id},
         replica,
         tracker::{Entity, Found},
@@ -200,14 +201,24 @@ async fn speak(
         Ok(pair) => pair,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
+    if worker.pauses.holds((twin.connection_id, Direction::Out), &twin, Some(pair.version)) {
+        return pauses::held_out(twin, changes);
+    }
     let input = match view::outgoing(worker, connection, &twin.memory, &shown, twin.remote.is_none()).await {
         Ok(input) => input,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
     let output = match worker.parts.rules.run(&pair.outgoing, &input).await {
         Ok(output) => output,
-        Err(error) => return park(worker, twin, case, Trouble::rule("outgoing", &error)),
+        Err(error) => {
+            let failed = pauses::Failed { way: Direction::Out, version: pair.version, error: &error };
+            if worker.pauses.failed(worker, &twin, failed).await {
+                return pauses::held_out(twin, changes);
+            }
+            return park(worker, twin, case, Trouble::rule(Direction::Out, &error));
+        }
     };
+    worker.pauses.worked(worker, (twin.connection_id, Direction::Out)).await;
     if let Some(reason) = output.skip {
         done.history = lines(Outcome::Skipped, Some(reason));
         if twin.memory.sent.is_some() || twin.memory.received.is_some() {

@@ -69,7 +69,7 @@ impl From<&TrackerError> for Trouble {
 
 impl Trouble {
     /// A rule's failure.
-    pub(super) fn rule(direction: &str, error: &RuleError) -> Self {
+    pub(super) fn rule(direction: Direction, error: &RuleError) -> Self {
         let (code, advice, again) = match error {
             RuleError::TooBig(_) => ("replica_too_large", "Let the rule send less of this record.", Again::Newer),
             RuleError::Script { advice, .. } => ("rule_failed", advice.as_str(), Again::Person),
@@ -78,7 +78,7 @@ impl Trouble {
         };
         Self {
             code: code.to_owned(),
-            title: format!("The {direction} rule failed"),
+            title: format!("The {} rule failed", direction.rule()),
             detail: error.to_string(),
             advice: advice.to_owned(),
             again,
@@ -126,6 +126,9 @@ pub(super) struct Settle {
     pub changes: Vec<NewChange>,
     /// Changes kept until a person lets them go on.
     pub kept: Vec<NewChange>,
+    /// Twins whose events wait for a paused direction, and changes that do; free where the pause has just ended.
+    pub held: Vec<(ConnectionId, TwinId)>,
+    pub held_changes: Vec<(ConnectionId, NewChange)>,
     /// Held until all is stored.
     pub leases: Vec<Lease>,
 }
@@ -144,6 +147,8 @@ impl Settle {
         self.resting.extend(other.resting);
         self.changes.extend(other.changes);
         self.kept.extend(other.kept);
+        self.held.extend(other.held);
+        self.held_changes.extend(other.held_changes);
         self.leases.extend(other.leases);
     }
 
@@ -152,7 +157,8 @@ impl Settle {
             self;
         let marks = ended_changes.is_empty() && delayed.is_empty() && ended_events.is_empty() && resting.is_empty();
         let rows = twins.is_empty() && drafts.is_empty() && history.is_empty() && changes.is_empty() && kept.is_empty();
-        marks && rows && parks.is_empty() && healed.is_empty()
+        let held = self.held.is_empty() && self.held_changes.is_empty();
+        marks && rows && held && parks.is_empty() && healed.is_empty()
     }
 
     /// Stores it all; nothing costs nothing.
@@ -189,6 +195,7 @@ impl Settle {
                     for (connection, twin, until) in &self.resting {
                         tx.rest_arrived(*connection, *twin, Some(*until)).await?;
                     }
+                    super::pauses::hold(tx, &self.held, &self.held_changes, now).await?;
                     if !self.changes.is_empty() {
                         tx.add_changes(&self.changes).await?;
                     }

@@ -1,10 +1,11 @@
-//! What people and programs may ask of the engine: sync this now, link, stop, retry, skip.
+//! What people and programs may ask of the engine: sync this now, stop, retry, skip. Links are in `linking`.
 
 use std::time::Duration;
 
 use super::{
-    Engine, Refused, links,
+    Engine, Refused,
     outgoing::{Worker, look_at},
+    pauses,
     record::draft,
     settle::{Settle, heal, kept_changes, line, release_changes},
 };
@@ -13,9 +14,9 @@ use crate::{
         change::{NewChange, Source},
         connection::Connection,
         error::{ErrorRecord, Scope},
-        event::{Body, RemoteRef, Start},
+        event::Body,
         history::{Direction, Outcome},
-        ids::{ConnectionId, EntityRef, ErrorId, TwinId, linked_twin_id, twin_id},
+        ids::{ConnectionId, EntityRef, ErrorId, TwinId, twin_id},
         tracker::{Caller, Entity, Found},
         twin::{Memory, Status, Twin},
     },
@@ -51,73 +52,6 @@ impl Engine {
             Settle { twins: vec![twin.clone()], changes: vec![asked(&worker, &connection, &entity)], ..Settle::default() };
         settle.commit(&worker.parts.store, worker.parts.clock.as_ref(), "sync_now").await?;
         Ok(twin)
-    }
-
-    /// Makes two records that exist a twin.
-    pub async fn link_existing(
-        &self,
-        connection: ConnectionId,
-        local: (&str, &str),
-        remote: (&str, &str),
-        start: Start,
-    ) -> Result<Twin, Refused> {
-        let (connection, worker) = self.joined(connection).await?;
-        let entity = person_reads(&worker, local.0, local.1).await?;
-        if twins_here(&worker, &connection, &entity).await?.iter().any(|twin| twin.status != Status::Stopped) {
-            return Err(Refused::State("that record is under sync on this connection already".to_owned()));
-        }
-        self.remote_is_free(&connection, &entity, remote).await?;
-        let ours = (entity.entity_type.as_str(), entity.key.as_str());
-        let id = if connection.decides() {
-            linked_twin_id(connection.id, ours, remote)
-        } else {
-            linked_twin_id(connection.id, remote, ours)
-        };
-        let _lease = self.hold(&worker, connection.id, id, &entity).await?;
-        let mut twin = started_here(&worker, &connection, id, &entity);
-        if let Ok(before) = self.twin(id).await {
-            // Linked again after a stop: the numbers that were heard still count.
-            twin.memory.seen = before.memory.seen;
-            twin.memory.epoch = before.memory.epoch;
-            twin.peer_seen = before.peer_seen;
-        }
-        twin.remote = Some(EntityRef { entity_type: remote.0.to_owned(), key: remote.1.to_owned(), url: None });
-        twin.memory.linked = true;
-        links::baseline(&worker, &connection, &mut twin, &entity).await;
-        let event = Body::Link {
-            local: RemoteRef { entity_type: entity.entity_type.clone(), key: entity.key.clone(), url: entity.url.clone() },
-            remote: RemoteRef { entity_type: remote.0.to_owned(), key: remote.1.to_owned(), url: None },
-            start,
-        };
-        let mut told = line(&twin, worker.parts.clock.now(), Direction::Out, Outcome::Sent);
-        told.reason = Some("linked by a person".to_owned());
-        let mut settle = Settle { drafts: vec![draft(&worker, &twin, event, None)], history: vec![told], ..Settle::default() };
-        if start == Start::Send {
-            twin.memory.owes_word = true;
-            twin.memory.word = twin.memory.sent.iter().flat_map(|sent| sent.keys().cloned()).collect();
-            settle.changes.push(asked(&worker, &connection, &entity));
-        }
-        settle.twins.push(twin.clone());
-        settle.commit(&worker.parts.store, worker.parts.clock.as_ref(), "link").await?;
-        Ok(twin)
-    }
-
-    /// Refuses to link a record of theirs that another of ours is under sync with.
-    async fn remote_is_free(&self, connection: &Connection, entity: &Entity, remote: (&str, &str)) -> Result<(), Refused> {
-        let (id, entity_type, key) = (connection.id, remote.0.to_owned(), remote.1.to_owned());
-        let twins = self
-            .parts()
-            .store
-            .read("twins_of_remote", move |tx| Box::pin(async move { tx.twins_of_remote(id, &entity_type, &key).await }))
-            .await?;
-        let other = twins.iter().filter(|twin| twin.status != Status::Stopped).filter_map(|twin| twin.local.as_ref());
-        match other.into_iter().find(|local| local.key != entity.key) {
-            None => Ok(()),
-            Some(local) => Err(Refused::State(format!(
-                "the other side's {} {} is under sync with {} {} on this connection",
-                remote.0, remote.1, local.entity_type, local.key
-            ))),
-        }
     }
 
     /// Stops a twin on both sides; both records keep their values.
@@ -158,6 +92,10 @@ impl Engine {
                 worker.parts.store.wakes().wake(crate::store::Topic::Inbox(worker.name.clone()));
                 Ok(())
             }
+            (Scope::Connection, _) if error.code == pauses::PAUSED => {
+                self.pauses.probe_now(self, &error).await;
+                Ok(())
+            }
             _ => self.close(&error).await,
         }
     }
@@ -167,6 +105,10 @@ impl Engine {
         let error = self.error(id).await?;
         match (error.scope, error.twin_id) {
             (Scope::Twin, Some(twin)) => self.skip_twin(&error, twin).await,
+            (Scope::Connection, _) if error.code == pauses::PAUSED => Err(Refused::State(
+                "nothing can be given up for a whole direction: mend the rule and publish it, or skip the twins' own errors"
+                    .to_owned(),
+            )),
             _ => self.close(&error).await,
         }
     }
@@ -177,7 +119,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn retry_twin(&self, error: &ErrorRecord, id: TwinId) -> Result<(), Refused> {
+    pub(super) async fn retry_twin(&self, error: &ErrorRecord, id: TwinId) -> Result<(), Refused> {
         let twin = self.twin(id).await?;
         let (connection, worker) = self.connection(twin.connection_id).await?;
         let _lease = self.hold_twin(&worker, &twin).await?;
@@ -269,7 +211,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn error(&self, id: ErrorId) -> Result<ErrorRecord, Refused> {
+    pub(super) async fn error(&self, id: ErrorId) -> Result<ErrorRecord, Refused> {
         let error = self.parts().store.read("error", move |tx| Box::pin(async move { tx.error(id).await })).await?;
         error.ok_or(Refused::NotFound("error"))
     }
@@ -287,7 +229,7 @@ impl Engine {
         Ok((connection, worker))
     }
 
-    async fn joined(&self, id: ConnectionId) -> Result<(Connection, Worker), Refused> {
+    pub(super) async fn joined(&self, id: ConnectionId) -> Result<(Connection, Worker), Refused> {
         let (connection, worker) = self.connection(id).await?;
         if connection.is_new() {
             return Err(Refused::State(
@@ -302,7 +244,7 @@ impl Engine {
         self.hold_twin(worker, &twin).await
     }
 
-    async fn hold_twin(&self, worker: &Worker, twin: &Twin) -> Result<Lease, Refused> {
+    pub(super) async fn hold_twin(&self, worker: &Worker, twin: &Twin) -> Result<Lease, Refused> {
         let keys = super::incoming::lease_keys(Some(twin.id), Some(twin));
         let until = worker.parts.clock.now().plus(PATIENCE);
         loop {
@@ -321,7 +263,12 @@ pub(super) async fn person_reads(worker: &Worker, entity_type: &str, typed: &str
     let key =
         worker.tracker.key(entity_type, typed).map_err(|error| Refused::Invalid { field: "key", message: error.to_string() })?;
     let read = worker.tracker.read(Caller::Person, entity_type, std::slice::from_ref(&key)).await?;
-    match read.found.into_iter().next() {
+    seen(entity_type, key, read.found.into_iter().next())
+}
+
+/// A record that a person named, as it was found.
+pub(super) fn seen(entity_type: &str, key: String, found: Option<Found>) -> Result<Entity, Refused> {
+    match found {
         Some(Found::Here(entity)) => Ok(*entity),
         Some(Found::CannotAsk) => Ok(Entity { entity_type: entity_type.to_owned(), key, ..Entity::default() }),
         Some(Found::Failed(error)) => Err(error.into()),
@@ -345,7 +292,7 @@ pub(super) async fn twins_here(worker: &Worker, connection: &Connection, entity:
     Ok(twins)
 }
 
-fn started_here(worker: &Worker, connection: &Connection, id: TwinId, entity: &Entity) -> Twin {
+pub(super) fn started_here(worker: &Worker, connection: &Connection, id: TwinId, entity: &Entity) -> Twin {
     Twin { started_by: connection.side, ..started_here_by(worker, connection.id, id, entity) }
 }
 
@@ -366,6 +313,6 @@ fn started_here_by(worker: &Worker, connection_id: ConnectionId, id: TwinId, ent
     }
 }
 
-fn asked(worker: &Worker, connection: &Connection, entity: &Entity) -> NewChange {
+pub(super) fn asked(worker: &Worker, connection: &Connection, entity: &Entity) -> NewChange {
     look_at(worker, connection.id, (entity.entity_type.clone(), entity.key.clone()), Source::Person, None)
 }

@@ -147,6 +147,7 @@ async fn the_daily_work_is_done_from_a_shell() {
     assert_eq!(on(public, &["twin", "sync", "support_to_helpdesk", "Case", &case, "--json"]).await.json()["id"], twin);
     let linked = on(public, &["twin", "link", "support_to_helpdesk", &format!("Case:{case}"), "issue:NONE-1"]).await;
     assert_eq!(linked.code, 1, "it has a twin already: {}", linked.out);
+    files(&world, &case, twin).await;
     both(public, "List_Tracker", &["tracker", "list"]).await;
     let (told, _) = both(public, "Tracker", &["tracker", "show", "support"]).await;
     assert!(told.contains("/salesforce/support/outbound-messages/"), "{told}");
@@ -174,7 +175,43 @@ async fn the_daily_work_is_done_from_a_shell() {
     errors(&world).await;
     let quiet = on(private, &["error", "list"]).await;
     assert_eq!((quiet.code, quiet.out.as_str()), (0, "none\n"));
+    let kept = world.dir.path().join("last.csv");
+    let path = kept.display().to_string();
+    let deleted = on(public, &["connection", "delete", "support_to_helpdesk", "--keep-twins", &path, "--yes"]).await;
+    assert_eq!((deleted.code, deleted.out.as_str()), (0, "deleted\n"), "{}", deleted.err);
+    assert!(std::fs::read_to_string(&kept).expect("a file").contains(&case));
     world.stop().await;
+}
+
+async fn files(world: &World, case: &str, twin: &str) {
+    let public = &world.public;
+    let file = |name: &str| world.dir.path().join(name).display().to_string();
+    let (out, kept) = (file("out.csv"), file("kept.csv"));
+    let written = on(public, &["twin", "export", "--connection", "support_to_helpdesk"]).await;
+    assert_eq!((written.code, written.err.as_str()), (0, ""));
+    assert!(
+        written.out.starts_with("local_type,local_key,") && written.out.contains(&format!("Case,{case},issue,")),
+        "{}",
+        written.out
+    );
+    let to = on(public, &["twin", "export", "--connection", "support_to_helpdesk", "--to", &out]).await;
+    assert_eq!((to.code, std::fs::read_to_string(&out).expect("a file")), (0, written.out), "{}", to.err);
+    let (told, report) = both(public, "LinkReport", &["twin", "link", "support_to_helpdesk", "--csv", &out]).await;
+    assert_eq!((told.as_str(), &report["already_linked"]), ("0 linked, 1 linked already, 0 skipped, 0 refused\n", &json!(1)));
+    std::fs::write(&kept, "local_type,local_key,remote_type,remote_key\nCase,nonsense,issue,X-1\n").expect("written");
+    let refused = on(public, &["twin", "link", "support_to_helpdesk", "--csv", &kept, "--preview"]).await;
+    assert_eq!(refused.code, 1, "{}", refused.out);
+    assert!(refused.out.starts_with("line 2: refused: ") && refused.out.contains("0 would be linked"), "{}", refused.out);
+    let stopped = on(public, &["twin", "stop", "--connection", "support_to_helpdesk", "--key", case, "--yes", "--json"]).await;
+    assert_eq!((stopped.code, stopped.json()), (0, json!({"done": 1, "failed": 0})), "{}", stopped.err);
+    assert_eq!(on(public, &["twin", "sync", "support_to_helpdesk", "Case", case, "--json"]).await.json()["id"], twin);
+    // A file that is there, or cannot be written, deletes nothing.
+    for (file, code) in [(kept.as_str(), 2), ("/nowhere/at/all.csv", 1)] {
+        let refused = on(public, &["connection", "delete", "support_to_helpdesk", "--keep-twins", file, "--yes"]).await;
+        assert_eq!(refused.code, code, "{}", refused.err);
+        assert!(refused.err.contains("nothing was deleted"), "{}", refused.err);
+    }
+    assert_eq!(on(public, &["connection", "show", "support_to_helpdesk"]).await.code, 0);
 }
 
 async fn errors(world: &World) {
@@ -194,8 +231,12 @@ async fn errors(world: &World) {
     assert_eq!(on(private, &["error", "skip", one, "--yes"]).await.out, "skip: 1 done, 0 failed\n");
     assert_eq!(on(private, &["error", "skip", one, "--yes"]).await.code, 1, "it is gone");
     world.tracker.handle.clear_faults();
+    let none = on(private, &["error", "skip", "--connection", "support_to_helpdesk", "--code", "nothing", "--yes"]).await;
+    assert_eq!((none.code, none.out.as_str()), (0, "skip: 0 done, 0 failed\n"), "{}", none.err);
+    assert_eq!(on(private, &["error", "retry", one, "--all"]).await.code, 2, "ids or a filter");
+    assert_eq!(on(private, &["error", "retry", "--all", "--since", "yesterday"]).await.code, 2);
     let all = on(private, &["error", "retry", "--all", "--json"]).await;
-    assert_eq!((all.code, &all.json()["failed"]), (0, &json!(0)), "{}", all.err);
+    assert_eq!((all.code, all.json()), (0, json!({"done": 1, "failed": 0})), "{}", all.err);
     until_said("no error", || async { open().await == 0 }).await;
 }
 

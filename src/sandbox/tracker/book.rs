@@ -225,6 +225,16 @@ impl Book {
         true
     }
 
+    /// Takes a deleted record back as it was, and tells.
+    pub(super) fn bring_back(&mut self, key: &str) -> bool {
+        let now = self.clock.now();
+        let Some(entity) = self.entities.get_mut(key).filter(|entity| entity.deleted) else { return false };
+        entity.deleted = false;
+        entity.changed_at = now;
+        self.tell("entity.updated", key);
+        true
+    }
+
     /// Deletes a record; false where there is none.
     pub(super) fn remove(&mut self, key: &str, tell: bool) -> bool {
         let now = self.clock.now();

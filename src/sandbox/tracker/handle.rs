@@ -65,6 +65,13 @@ impl TrackerHandle {
         done
     }
 
+    /// A person takes a deleted record back; false where there is none.
+    pub fn undelete(&self, key: &str) -> bool {
+        let done = self.0.lock().bring_back(key);
+        self.0.wake.notify_one();
+        done
+    }
+
     /// A record, deleted or not.
     pub fn get(&self, key: &str) -> Option<Entity> {
         self.0.lock().entities.get(key).cloned()

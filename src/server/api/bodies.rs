@@ -115,6 +115,9 @@ impl ConnectionBody {
         let latency = tx.latency(connection.id, now.minus(LATENCY_SPAN)).await?;
         let mut connection = connection;
         if connection.paused.is_none() {
+            connection.paused = rule_pause(tx, connection.id).await?;
+        }
+        if connection.paused.is_none() {
             // Where its tracker rests, nothing of this connection takes effect either.
             connection.paused = tx.tracker_state(&connection.tracker).await?.paused;
         }
@@ -156,6 +159,17 @@ impl ConnectionBody {
             },
         }
     }
+}
+
+/// A direction whose rule fails for every record: the one that has waited longest, with how much waits.
+async fn rule_pause(tx: &mut dyn Tx, id: ConnectionId) -> Result<Option<Paused>, StoreError> {
+    let paused = tx.paused(id).await?;
+    let told = paused.iter().filter_map(|(direction, failing, waiting)| {
+        let pause = failing.pause()?;
+        let reason = format!("the {} rule fails for one record after the other; {waiting} more wait", direction.rule());
+        Some(Paused { reason, since: pause.since, retry_at: Some(pause.probe_at) })
+    });
+    Ok(told.min_by_key(|paused| paused.since))
 }
 
 /// A code for the other side: shown to the one who made it.

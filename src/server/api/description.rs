@@ -97,7 +97,7 @@ fn examples() -> Vec<(&'static str, Value)> {
     let record = json!({"entity_type": "Case", "key": "5005g00000ABCDEAA2",
         "url": "https://acme.my.salesforce.com/lightning/r/Case/5005g00000ABCDEAA2/view"});
     let error = json!({"id": "01936f2a-9f00-7a61-8f0e-5a3b1c9d7e42", "scope": "twin", "connection_id": CONNECTION, "twin_id": TWIN,
-        "title": "The tracker refused the record", "detail": "HTTP 422: summary must not be empty",
+        "code": "refused", "title": "The tracker refused the record", "detail": "HTTP 422: summary must not be empty",
         "advice": "See its own words; change the record or the incoming rule, then try again.", "retryable": false,
         "attempts": 1, "occurred_at": AT, "next_attempt_at": null});
     vec![

@@ -1,23 +1,27 @@
 //! Errors that somebody should see: list, try again, give up, one or many.
 
 use actix_web::{HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{bodies::List, common::audit};
+use super::{
+    bodies::List,
+    common::audit,
+    many::{self, MOST, ManyDone},
+};
 use crate::{
+    clock::Time,
     domain::{
         error::{ErrorRecord, Scope as ErrorScope},
         ids::{ConnectionId, ErrorId, TwinId},
+        replica::Fields,
         token::Scope,
+        twin::Status,
     },
-    server::kit::{Body, Caller, FieldError, Node, Problem, query},
+    server::kit::{Body, Caller, Code, FieldError, Node, Problem, query},
     store::rows::{ErrorFilter, Page},
     sync,
 };
-
-/// Most errors of one call.
-const MOST: usize = 500;
 
 /// Which errors, and which part of the list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -28,8 +32,18 @@ pub struct ErrorsQuery {
     connection_id: Option<String>,
     /// Of this twin.
     twin_id: Option<String>,
+    /// Of this tracker, or of a connection of it.
+    tracker: Option<String>,
     /// `twin`, `connection`, `tracker` or `node`.
     scope: Option<String>,
+    /// With this code.
+    code: Option<String>,
+    /// With this title.
+    title: Option<String>,
+    /// Of a twin in this status: `waiting`, `in_sync`, `parked` or `stopped`.
+    status: Option<String>,
+    /// Open since this time or later.
+    since: Option<String>,
     /// 1 to 500; 50 unless told.
     limit: Option<String>,
     /// `next` of the part before.
@@ -42,28 +56,36 @@ pub struct ErrorsQuery {
 pub struct Many {
     /// At most 500.
     ids: Option<Vec<ErrorId>>,
-    /// In place of ids: the first 500 that pass; `more` says whether there are others.
+    /// In place of ids: all that pass, however many.
     filter: Option<ManyFilter>,
+    /// With a filter: `next` of the answer before.
+    cursor: Option<String>,
 }
 
-/// All that pass; at least one member.
+/// All that pass each of its members; at least one member.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManyFilter {
     connection_id: Option<ConnectionId>,
     twin_id: Option<TwinId>,
+    /// Of this tracker, or of a connection of it.
+    tracker: Option<String>,
     scope: Option<ErrorScope>,
+    code: Option<String>,
+    title: Option<String>,
+    /// Of a twin in this status.
+    status: Option<Status>,
+    /// Open since this time or later.
+    since: Option<Time>,
 }
 
-/// What became of many.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ManyDone {
-    /// How many were done.
-    pub done: usize,
-    /// Ids that were not, each with the reason.
-    pub failed: Vec<FieldError>,
-    /// The filter passes others: call again.
-    pub more: bool,
+/// How to try again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryWith {
+    /// Takes the place of what arrived from the other side.
+    #[schema(value_type = Option<Object>)]
+    replica: Option<Fields>,
 }
 
 #[derive(Clone, Copy)]
@@ -91,6 +113,12 @@ pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Error
         connections: caller.only(),
         twin_id: query::part("twin_id", asked.twin_id.as_deref(), "the id of a twin")?,
         scope: query::word("scope", asked.scope.as_deref())?,
+        tracker: asked.tracker.clone(),
+        code: asked.code.clone(),
+        title: asked.title.clone(),
+        detail: None,
+        status: query::part("status", asked.status.as_deref(), "one of waiting, in_sync, parked, stopped")?,
+        since: query::part("since", asked.since.as_deref(), "a time like 2026-11-24T03:41:00Z")?,
     };
     let read = node.store.read("api.errors", move |tx| Box::pin(async move { tx.list_errors(&filter, &page).await }));
     Ok(HttpResponse::Ok().json(List::of(read.await?, |error| error)))
@@ -103,11 +131,18 @@ pub async fn get(node: web::Data<Node>, caller: Caller, id: web::Path<ErrorId>) 
     Ok(HttpResponse::Ok().json(find(&node, &caller, *id).await?))
 }
 
-/// Tries again what an error holds up.
+/// Tries again what an error holds up; also with another replica in the place of the one that arrived.
 #[utoipa::path(post, path = "/errors/{id}/retry", tag = "errors", params(("id" = String, Path)),
-    responses((status = 202, body = ErrorRecord)))]
-pub async fn retry(node: web::Data<Node>, caller: Caller, id: web::Path<ErrorId>) -> Result<HttpResponse, Problem> {
-    one(&node, &caller, *id, Wish::Retry).await
+    request_body = Option<RetryWith>, responses((status = 202, body = ErrorRecord)))]
+pub async fn retry(node: web::Data<Node>, caller: Caller, id: web::Path<ErrorId>, body: Body) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Operate)?;
+    let RetryWith { replica } = body.json_or_empty()?;
+    let Some(replica) = replica else { return one(&node, &caller, *id, Wish::Retry).await };
+    let error = find(&node, &caller, *id).await?;
+    node.engine.retry_with(error.id, replica, &caller.name).await?;
+    let detail = format!("{}: with an edited replica", error.title);
+    audit(&node, caller.audit(node.now(), "error.edit", id.to_string(), detail)).await?;
+    after(&node, error).await
 }
 
 /// Gives up what an error holds up: it ends as skipped.
@@ -141,8 +176,14 @@ async fn one(node: &Node, caller: &Caller, id: ErrorId, wish: Wish) -> Result<Ht
     let error = find(node, caller, id).await?;
     grant(node, &error, wish).await?;
     audit(node, caller.audit(node.now(), wish.action(), id.to_string(), error.title.clone())).await?;
-    let after = node.store.read("api.error.after", move |tx| Box::pin(async move { tx.error(id).await })).await?;
-    Ok(HttpResponse::Accepted().json(after.unwrap_or(error)))
+    after(node, error).await
+}
+
+/// The error as it stands now, or as it was where that closed it.
+async fn after(node: &Node, error: ErrorRecord) -> Result<HttpResponse, Problem> {
+    let id = error.id;
+    let now = node.store.read("api.error.after", move |tx| Box::pin(async move { tx.error(id).await })).await?;
+    Ok(HttpResponse::Accepted().json(now.unwrap_or(error)))
 }
 
 async fn grant(node: &Node, error: &ErrorRecord, wish: Wish) -> Result<(), Problem> {
@@ -170,42 +211,63 @@ async fn grant(node: &Node, error: &ErrorRecord, wish: Wish) -> Result<(), Probl
 
 async fn many(node: &Node, caller: &Caller, body: Body, wish: Wish) -> Result<HttpResponse, Problem> {
     caller.require(Scope::Operate)?;
-    let (errors, mut failed, more) = chosen(node, caller, body.json()?).await?;
-    let mut done = 0;
-    for error in errors {
+    let asked: Many = body.json()?;
+    let act = |error: ErrorRecord| async move {
         match grant(node, &error, wish).await {
-            Ok(()) => done += 1,
-            Err(problem) => failed.push(FieldError::new(error.id.to_string(), problem.detail)),
+            Ok(()) => Ok(true),
+            // Another one's end closed it meanwhile.
+            Err(problem) if problem.code == Code::NotFound => Ok(true),
+            Err(problem) => Err(FieldError::new(error.id.to_string(), problem.detail)),
         }
-    }
-    audit(node, caller.audit(node.now(), wish.action(), "many", format!("{done} done, {} failed", failed.len()))).await?;
-    Ok(HttpResponse::Ok().json(ManyDone { done, failed, more }))
+    };
+    let done = match (asked.ids, asked.filter) {
+        (Some(ids), None) if ids.len() <= MOST => {
+            let (errors, failed) = named(node, caller, ids).await;
+            let mut done = ManyDone { failed, ..ManyDone::default() };
+            many::these(errors, act, &mut done).await;
+            done
+        }
+        (Some(_), None) => return Err(Problem::field("ids", format!("at most {MOST} in one call"))),
+        (None, Some(filter)) => {
+            let filter = filter.checked(caller.only())?;
+            let page = |page: Page| {
+                let filter = filter.clone();
+                let read =
+                    node.store.read("api.errors.many", move |tx| Box::pin(async move { tx.list_errors(&filter, &page).await }));
+                async move { Ok(read.await?) }
+            };
+            many::all(node, asked.cursor, page, act).await?
+        }
+        _ => return Err(Problem::field("ids", "give either `ids` or `filter`")),
+    };
+    audit(node, caller.audit(node.now(), wish.action(), "many", format!("{} done, {} failed", done.done, done.failed.len())))
+        .await?;
+    Ok(HttpResponse::Ok().json(done))
 }
 
-async fn chosen(node: &Node, caller: &Caller, asked: Many) -> Result<(Vec<ErrorRecord>, Vec<FieldError>, bool), Problem> {
-    match (asked.ids, asked.filter) {
-        (Some(ids), None) if ids.len() <= MOST => {
-            let (mut errors, mut failed) = (Vec::new(), Vec::new());
-            for id in ids {
-                match find(node, caller, id).await {
-                    Ok(error) => errors.push(error),
-                    Err(problem) => failed.push(FieldError::new(id.to_string(), problem.detail)),
-                }
-            }
-            Ok((errors, failed, false))
+/// The errors of these ids, and why some are none.
+async fn named(node: &Node, caller: &Caller, ids: Vec<ErrorId>) -> (Vec<ErrorRecord>, Vec<FieldError>) {
+    let (mut errors, mut failed) = (Vec::new(), Vec::new());
+    for id in ids {
+        match find(node, caller, id).await {
+            Ok(error) => errors.push(error),
+            Err(problem) => failed.push(FieldError::new(id.to_string(), problem.detail)),
         }
-        (Some(_), None) => Err(Problem::field("ids", format!("at most {MOST} in one call"))),
-        (None, Some(ManyFilter { connection_id: None, twin_id: None, scope: None })) => {
-            Err(Problem::field("filter", "names nothing: give connection_id, twin_id or scope"))
+    }
+    (errors, failed)
+}
+
+impl ManyFilter {
+    /// The filter, within what the caller may see. One that passes all is nobody's wish.
+    fn checked(self, connections: Option<Vec<ConnectionId>>) -> Result<ErrorFilter, Problem> {
+        let Self { connection_id, twin_id, tracker, scope, code, title, status, since } = self;
+        let filter = ErrorFilter { connection_id, twin_id, tracker, scope, code, title, status, since, ..ErrorFilter::default() };
+        if filter == ErrorFilter::default() {
+            return Err(Problem::field(
+                "filter",
+                "names nothing: give connection_id, twin_id, tracker, scope, code, title, status or since",
+            ));
         }
-        (None, Some(ManyFilter { connection_id, twin_id, scope })) => {
-            let filter = ErrorFilter { connection_id, connections: caller.only(), twin_id, scope };
-            let page = Page { after: None, limit: u32::try_from(MOST).unwrap_or(u32::MAX) };
-            let read =
-                node.store.read("api.errors.many", move |tx| Box::pin(async move { tx.list_errors(&filter, &page).await }));
-            let part = read.await?;
-            Ok((part.items, Vec::new(), part.next.is_some()))
-        }
-        _ => Err(Problem::field("ids", "give either `ids` or `filter`")),
+        Ok(ErrorFilter { connections, ..filter })
     }
 }

@@ -10,12 +10,14 @@ mod description;
 mod errors;
 mod invitations;
 mod jobs;
+mod many;
 mod node;
 mod rules;
 mod stream;
 mod tokens;
 mod trackers;
 mod triggers;
+mod twin_lists;
 mod twins;
 
 use actix_web::{HttpResponse, middleware::from_fn, web};
@@ -39,7 +41,7 @@ pub const BASE: &str = "/api/v1";
         invitations::invite, invitations::revoke, invitations::inspect, invitations::accept,
         rules::get, rules::save, rules::publish, rules::rollback, rules::test, rules::versions, rules::version, rules::compare,
         triggers::list, triggers::create, triggers::count, triggers::get, triggers::patch, triggers::delete,
-        twins::sync_now, twins::link, twins::list, twins::get, twins::history, twins::stop,
+        twins::sync_now, twins::link, twin_lists::export, twin_lists::stop_many, twins::list, twins::get, twins::history, twins::stop,
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
         trackers::describe, trackers::entity,
         node::queue, node::status,
@@ -133,7 +135,10 @@ fn syncing(config: &mut web::ServiceConfig) {
         )
         .service(resource("/connections/{id}/twins").route(post().to(twins::sync_now)))
         .service(resource("/connections/{id}/twins/link").route(post().to(twins::link)))
+        .service(resource("/connections/{id}/twins.csv").route(get().to(twin_lists::export)))
         .service(resource("/twins").route(get().to(twins::list)))
+        // Before the pattern below, which would take `stop` for an id.
+        .service(resource("/twins/stop").route(post().to(twin_lists::stop_many)))
         .service(resource("/twins/{id}").route(get().to(twins::get)).route(delete().to(twins::stop)))
         .service(resource("/twins/{id}/history").route(get().to(twins::history)))
         .service(resource("/errors").route(get().to(errors::list)))

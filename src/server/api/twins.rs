@@ -8,6 +8,7 @@ use super::{
     bodies::{HistoryBody, List, TwinBody, WholeTwin},
     common::{audit, visible, visible_twin},
     connections::NAME,
+    twin_lists::{self, LinkQuery, LinkReport, is_preview},
 };
 use crate::{
     domain::{
@@ -16,13 +17,13 @@ use crate::{
         token::Scope,
         twin::Twin,
     },
-    server::kit::{Body, Caller, Node, Problem, query},
+    server::kit::{Body, Caller, JsonOrCsv, Node, Problem, query},
     store::rows::TwinFilter,
     sync,
 };
 
 /// Longest key or address of a record.
-const KEY: usize = 1_000;
+pub(super) const KEY: usize = 1_000;
 
 /// A record.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -105,17 +106,29 @@ pub async fn sync_now(
     started(&node, &caller, twin, "twin.sync").await
 }
 
-/// Makes two records that exist a twin.
-#[utoipa::path(post, path = "/connections/{id}/twins/link", tag = "twins", params(("id" = String, Path)), request_body = NewLink,
-    responses((status = 201, body = TwinBody)))]
+/// Makes two records that exist a twin; or, for a CSV file, each line's two.
+///
+/// The file's first line names its columns: `local_type,local_key,remote_type,remote_key` and, if wanted, `start`; those
+/// that `twins.csv` has beside are read over. At most 10,000 lines. Each has its own result, and the same file again
+/// changes nothing.
+#[utoipa::path(post, path = "/connections/{id}/twins/link", tag = "twins", params(("id" = String, Path), LinkQuery),
+    request_body(content((NewLink = "application/json"), (String = "text/csv"))),
+    responses((status = 201, body = TwinBody), (status = 200, description = "A file: what became of each line", body = LinkReport)))]
 pub async fn link(
     node: web::Data<Node>,
     caller: Caller,
     id: web::Path<ConnectionId>,
-    body: Body,
+    asked: web::Query<LinkQuery>,
+    body: JsonOrCsv,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Scope::Operate)?;
     let connection = visible(&node, &caller, *id).await?;
+    let preview = is_preview(&asked)?;
+    let body = match body {
+        JsonOrCsv::Csv(text) => return twin_lists::link(&node, &caller, connection.id, &text?, preview).await,
+        JsonOrCsv::Json(_) if preview => return Err(Problem::field("preview", "is for a CSV file")),
+        JsonOrCsv::Json(body) => body,
+    };
     let NewLink { local, remote, start } = body.json()?;
     query::all([local.check("local."), remote.check("remote.")])?;
     let (local, remote) = ((local.entity_type.trim(), local.key.trim()), (remote.entity_type.trim(), remote.key.trim()));
@@ -173,7 +186,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Twins
 }
 
 /// The key as it was typed (the other side's need no form), and as each tracker that may be meant completes it.
-fn keys(node: &Node, tracker: Option<&str>, entity_type: Option<&str>, typed: &str) -> Vec<String> {
+pub(super) fn keys(node: &Node, tracker: Option<&str>, entity_type: Option<&str>, typed: &str) -> Vec<String> {
     let typed = typed.trim();
     let mut keys = vec![typed.to_owned()];
     for (_, one) in node.trackers.iter().filter(|(name, _)| tracker.is_none_or(|asked| asked == name.as_str())) {

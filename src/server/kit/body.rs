@@ -60,14 +60,51 @@ impl FromRequest for Body {
     }
 }
 
+/// What a body says that it is, without parameters.
+fn essence(request: &HttpRequest) -> Option<String> {
+    let told = request.headers().get(header::CONTENT_TYPE)?;
+    Some(told.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
 /// A body that says it is something else than JSON is not guessed at. One that says nothing is JSON, and so is what
 /// `curl -d` calls a form unless it is told: the reader will see.
 fn foreign_type(request: &HttpRequest) -> Option<Problem> {
-    let told = request.headers().get(header::CONTENT_TYPE)?;
-    let essence = told.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = essence(request)?;
     let json = essence.is_empty() || essence.ends_with("/json") || essence.ends_with("+json");
     (!json && essence != "application/x-www-form-urlencoded")
         .then(|| Problem::new(Code::UnsupportedMediaType, "Send JSON, with `Content-Type: application/json`."))
+}
+
+/// A body that is JSON, or text of comma-separated values where its type says so.
+#[derive(Debug)]
+pub enum JsonOrCsv {
+    /// See [`Body`].
+    Json(Body),
+    /// The text.
+    Csv(Result<String, Problem>),
+}
+
+impl FromRequest for JsonOrCsv {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if essence(request).is_none_or(|essence| essence != "text/csv") {
+            let json = Body::from_request(request, payload);
+            return Box::pin(async move { Ok(Self::Json(json.await?)) });
+        }
+        let mut payload = payload.take();
+        Box::pin(async move {
+            let read = read(&mut payload, API_LIMIT).await;
+            let text = read.and_then(|bytes| {
+                String::from_utf8(bytes.into()).map_err(|error| {
+                    let at = error.utf8_error().valid_up_to();
+                    Problem::new(Code::MalformedRequest, format!("The file is not UTF-8: byte {at} is of another encoding."))
+                })
+            });
+            Ok(Self::Csv(text))
+        })
+    }
 }
 
 impl Body {

@@ -22,6 +22,6 @@ mod trouble;
 pub mod whole;
 
 pub use auth::Caller;
-pub use body::Body;
+pub use body::{Body, JsonOrCsv};
 pub use node::Node;
 pub use problem::{Code, FieldError, Problem, ProblemBody};

@@ -59,6 +59,7 @@ const BELONGINGS: &[&str] = &[
     "DELETE FROM outbox WHERE connection_id = $1",
     "DELETE FROM inbox WHERE connection_id = $1",
     "DELETE FROM resting WHERE connection_id = $1",
+    "DELETE FROM pauses WHERE connection_id = $1",
     "DELETE FROM errors WHERE connection_id = $1",
     "DELETE FROM findings WHERE job_id IN (SELECT id FROM jobs WHERE connection_id = $1)",
     "DELETE FROM jobs WHERE connection_id = $1",

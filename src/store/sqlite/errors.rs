@@ -29,7 +29,7 @@ fn subject(error: &ErrorRecord) -> String {
 }
 
 fn read_error(row: &SqliteRow) -> Got<ErrorRecord> {
-    // Tracker and code are no part of the document, which is also what the API shows.
+    // The tracker is no part of the document, which is also what the API shows.
     let error: ErrorRecord = json(row, 0)?;
     Ok(ErrorRecord { tracker: col(row, 1)?, code: col(row, 2)?, ..error })
 }
@@ -95,6 +95,25 @@ pub(super) async fn list_errors(tx: &mut SqliteTx<'_>, filter: &ErrorFilter, pag
     }
     if let Some(scope) = filter.scope {
         sql.push(" AND scope = ").push_bind(word(&scope)?);
+    }
+    if let Some(tracker) = &filter.tracker {
+        sql.push(" AND (tracker = ").push_bind(tracker);
+        sql.push(" OR connection_id IN (SELECT id FROM connections WHERE tracker = ").push_bind(tracker).push("))");
+    }
+    if let Some(code) = &filter.code {
+        sql.push(" AND code = ").push_bind(code);
+    }
+    for (member, wanted) in [("$.title", &filter.title), ("$.detail", &filter.detail)] {
+        if let Some(wanted) = wanted {
+            sql.push(" AND body ->> ").push_bind(member).push(" = ").push_bind(wanted);
+        }
+    }
+    if let Some(status) = filter.status {
+        sql.push(" AND EXISTS (SELECT 1 FROM twins WHERE twins.id = errors.twin_id AND status = ").push_bind(word(&status)?);
+        sql.push(")");
+    }
+    if let Some(since) = filter.since {
+        sql.push(" AND occurred_at >= ").push_bind(since.0);
     }
     sql.push(" ORDER BY occurred_at DESC, id DESC LIMIT ").push_bind(page_rows(page));
     let read = |row: &SqliteRow| {

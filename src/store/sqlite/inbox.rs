@@ -114,6 +114,12 @@ pub(super) async fn arrived_of(tx: &mut SqliteTx<'_>, connection: ConnectionId, 
     tx.each(query(sql).bind(connection.to_string()).bind(to_json(&twins)?), read).await
 }
 
+pub(super) async fn replace_arrived(tx: &mut SqliteTx<'_>, row: i64, json: &str) -> Got<()> {
+    let bytes = i64::try_from(json.len()).unwrap_or(i64::MAX);
+    let sql = "UPDATE inbox SET json = $2, bytes = $3 WHERE id = $1";
+    tx.run(query(sql).bind(row).bind(json).bind(bytes)).await.map(drop)
+}
+
 pub(super) async fn end_arrived(tx: &mut SqliteTx<'_>, rows: &[i64]) -> Got<()> {
     let sql = "DELETE FROM inbox WHERE id IN (SELECT value FROM json_each($1))";
     tx.run(query(sql).bind(to_json(rows)?)).await.map(drop)

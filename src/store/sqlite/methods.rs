@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    admin, changes, connections, errors, history, inbox, jobs, joining, outbox, rules, settings, twins,
+    admin, changes, connections, errors, history, inbox, jobs, joining, outbox, pauses, rules, settings, twins,
     tx::{Got, SqliteTx},
 };
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
         change::{Change, NewChange},
         connection::Connection,
         error::ErrorRecord,
-        history::HistoryLine,
+        failing::Failing,
+        history::{Direction, HistoryLine},
         ids::*,
         invitation::Invitation,
         job::{Finding, Job},
@@ -256,6 +257,9 @@ impl Tx for SqliteTx<'_> {
     async fn arrived_of(&mut self, connection: ConnectionId, twins: &[Option<TwinId>]) -> Got<Vec<Arrived>> {
         inbox::arrived_of(self, connection, twins).await
     }
+    async fn replace_arrived(&mut self, row: i64, json: &str) -> Got<()> {
+        inbox::replace_arrived(self, row, json).await
+    }
     async fn end_arrived(&mut self, rows: &[i64]) -> Got<()> {
         inbox::end_arrived(self, rows).await
     }
@@ -333,6 +337,27 @@ impl Tx for SqliteTx<'_> {
     }
     async fn forget_jobs(&mut self, before: Time) -> Got<u64> {
         jobs::forget_jobs(self, before).await
+    }
+    async fn all_failing(&mut self) -> Got<Vec<(ConnectionId, Direction, Failing)>> {
+        pauses::all_failing(self).await
+    }
+    async fn failing(&mut self, connection: ConnectionId, way: Direction) -> Got<Option<Failing>> {
+        pauses::failing(self, connection, way).await
+    }
+    async fn put_failing(&mut self, connection: ConnectionId, way: Direction, failing: &Failing) -> Got<()> {
+        pauses::put_failing(self, connection, way, failing).await
+    }
+    async fn paused(&mut self, connection: ConnectionId) -> Got<Vec<(Direction, Failing, u64)>> {
+        pauses::paused(self, connection).await
+    }
+    async fn hold_arrived(&mut self, connection: ConnectionId, twins: &[TwinId]) -> Got<()> {
+        pauses::hold_arrived(self, connection, twins).await
+    }
+    async fn next_held(&mut self, connection: ConnectionId, way: Direction, after: Option<TwinId>) -> Got<Option<TwinId>> {
+        pauses::next_held(self, connection, way, after).await
+    }
+    async fn release_held(&mut self, connection: ConnectionId, way: Direction, most: u32, now: Time) -> Got<u64> {
+        pauses::release_held(self, connection, way, most, now).await
     }
     async fn token_by_hash(&mut self, hash: &[u8; 32]) -> Got<Option<Token>> {
         admin::token_by_hash(self, hash).await

@@ -24,6 +24,7 @@ mod jobs;
 mod joining;
 mod methods;
 mod outbox;
+mod pauses;
 mod rules;
 mod settings;
 #[cfg(test)]
@@ -60,6 +61,7 @@ const MIGRATIONS: &[SqlMigration] = &[
     (1, "first", include_str!("../../../migrations/sqlite/0001_first.sql")),
     (2, "rule versions", include_str!("../../../migrations/sqlite/0002_rule_versions.sql")),
     (4, "jobs", include_str!("../../../migrations/sqlite/0004_jobs.sql")),
+    (5, "pauses", include_str!("../../../migrations/sqlite/0005_pauses.sql")),
 ];
 
 /// Commands that may wait before callers are held back.

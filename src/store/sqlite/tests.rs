@@ -165,6 +165,12 @@ async fn hot_statements_search_an_index() {
         "SELECT outgoing FROM rule_versions WHERE connection_id = $1 ORDER BY version DESC LIMIT 1",
         "SELECT body FROM history WHERE twin_id = $1 AND (at, id) < ($2, $3) ORDER BY at DESC, id DESC LIMIT $4",
         "SELECT memory FROM twins WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT 9",
+        "SELECT twins.id FROM changes CROSS JOIN twins ON twins.tracker = changes.tracker
+            AND twins.local_type = changes.entity_type AND twins.local_key = changes.key
+            WHERE changes.connection_id = $1 AND changes.due_at = $2 AND twins.connection_id = $1
+            ORDER BY changes.id LIMIT 1",
+        "SELECT COUNT(*) FROM changes WHERE connection_id = $1 AND due_at = $2",
+        "UPDATE inbox SET rests_until = 0 WHERE connection_id = $1 AND twin_id IN (SELECT value FROM json_each($2))",
         "SELECT MIN(next_attempt_at) FROM errors WHERE scope = 'twin' AND next_attempt_at IS NOT NULL",
     ];
     for sql in plans {

@@ -5,6 +5,7 @@ mod groups;
 mod intake;
 mod mail;
 mod nouns;
+mod pauses;
 mod rules;
 
 use std::{sync::Arc, time::Duration};

@@ -28,7 +28,7 @@ const BODIES: [(&str, &str, &str); 13] = [
         "",
     ),
     ("history", "at direction outcome reason changes took_ms", "connection_id twin_id"),
-    ("error", "id scope connection_id twin_id title detail advice retryable attempts occurred_at next_attempt_at", ""),
+    ("error", "id scope connection_id twin_id title detail advice retryable attempts occurred_at next_attempt_at", "code"),
     (
         "tracker",
         "name kind url status org_id api_calls login_expires_at",
@@ -268,6 +268,15 @@ async fn twins(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
     let all = json!({"entity_type": "Case"});
     let counted = public.call("POST", "/connections/{id}/triggers/count", &[("id", &world.connection)], Some(all), 200).await;
     assert_eq!(counted, json!({"matching": 2, "already_synced": 2}));
+    let link = format!("/connections/{}/twins/link", world.connection);
+    let file = world.public.get(&format!("/connections/{}/twins.csv", world.connection)).await;
+    let again = public.get("/connections/{id}/twins.csv", &[("id", &world.connection)]).await;
+    assert_eq!(again, file);
+    let Answer { status, body } = world.public.call_csv(&link, file.as_str().expect("text").to_owned()).await;
+    let faults = public.described.faults("POST", "/connections/{id}/twins/link", status, &body);
+    assert_eq!((faults, &body["already_linked"]), (Vec::new(), &json!(2)), "{body:#}");
+    let none = public.call("POST", "/twins/stop", &[], Some(json!({"filter": {"keys": ["none"]}})), 200).await;
+    assert_eq!(none["done"], 0);
     let stopped = public.call("DELETE", "/twins/{id}", &[("id", id)], None, 200).await;
     assert_eq!(stopped["status"], "stopped");
     let body = json!({"entity_type": "Case", "key": &case[..15]});

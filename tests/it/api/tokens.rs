@@ -11,7 +11,7 @@ async fn token(node: &TestNode, by: &str, body: Value) -> (String, String) {
 }
 
 /// Scope that each call needs, least first; a call that is let in may still be refused for its content.
-const CALLS: [(&str, &str, &str); 26] = [
+const CALLS: [(&str, &str, &str); 29] = [
     ("read", "GET", "/connections"),
     ("read", "GET", "/connections/{id}"),
     ("read", "GET", "/connections/{id}/rules"),
@@ -22,6 +22,9 @@ const CALLS: [(&str, &str, &str); 26] = [
     ("read", "GET", "/status"),
     ("read", "GET", "/trackers"),
     ("read", "GET", "/trackers/support/types"),
+    ("read", "GET", "/connections/{id}/twins.csv"),
+    ("operate", "POST", "/twins/stop"),
+    ("operate", "POST", "/errors/skip"),
     ("operate", "POST", "/connections/{id}/twins"),
     ("operate", "POST", "/connections/{id}/twins/link"),
     ("operate", "POST", "/connections/{id}/triggers/count"),

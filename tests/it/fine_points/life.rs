@@ -89,6 +89,43 @@ async fn a_delete_ends_the_twin_and_not_the_other_record() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undelete_on_either_side_resumes_the_twin_both_ways() {
+    let world = World::start().await;
+    let agent = world.org.handle.agent_user();
+    let (case, issue) = pair(&world, "Back and forth").await;
+    let twin = world.public.twin_of(&case).await.expect("a twin")["id"].clone();
+    let stopped = async || {
+        world.twin_in(&world.private, &issue, "stopped").await;
+        world.twin_in(&world.public, &case, "stopped").await;
+        world.quiet().await;
+    };
+    let flows = async |words: &str| {
+        world.twin_in(&world.private, &issue, "in_sync").await;
+        world.twin_in(&world.public, &case, "in_sync").await;
+        world.edit_case(&case, json!({"Subject": format!("{words}, there")}));
+        until("the way there", || world.issue_field(&issue, "summary") == format!("{words}, there")).await;
+        world.tracker.handle.edit(&issue, &json!({"description": format!("{words}, back")}));
+        until("the way back", || world.case_field(&case, "Description") == format!("{words}, back")).await;
+        world.quiet().await;
+    };
+    // The tracker's record: what was edited here meanwhile was passed over, and is no reason to overwrite it.
+    world.tracker.handle.delete(&issue);
+    stopped().await;
+    assert!(world.tracker.handle.undelete(&issue));
+    flows("The issue is back").await;
+    // The org's: nobody deletes by message, so the word comes with the next write.
+    world.org.handle.delete(&case, &agent).expect("deleted");
+    world.tracker.handle.edit(&issue, &json!({"summary": "Too late"}));
+    stopped().await;
+    world.org.handle.undelete(&case, &agent).expect("undeleted");
+    world.edit_case(&case, json!({"Priority": "High"}));
+    flows("The Case is back").await;
+    assert_eq!((world.org.handle.count("Case"), world.tracker.handle.count()), (1, 1));
+    assert_eq!(world.public.twin_of(&case).await.expect("a twin")["id"], twin, "the same twin");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_not_found_parks_the_twin_and_the_sight_of_it_heals() {
     let world = World::start().await;
     let (case, issue) = pair(&world, "Hidden").await;

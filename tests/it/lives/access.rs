@@ -15,7 +15,8 @@ const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The lowest scope of an operation.
 fn lowest(method: &str, path: &str) -> usize {
-    let operate = ["/activate", "/deactivate", "/twins", "/twins/link", "/triggers/count", "/retry", "/skip", "/check"];
+    let operate =
+        ["/activate", "/deactivate", "/twins", "/twins/link", "/twins/stop", "/triggers/count", "/retry", "/skip", "/check"];
     match (method, path) {
         (_, "/tokens" | "/tokens/{id}" | "/audit" | "/trackers/{name}/rotate-token" | "/trackers/{name}/sign-in") => 3,
         ("get", _) => 0,

@@ -5,6 +5,8 @@ mod bad_input;
 mod bodies;
 mod correlation;
 mod linking;
+mod lists;
+mod mending;
 mod order;
 mod parking;
 mod stopping;

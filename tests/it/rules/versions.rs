@@ -71,6 +71,17 @@ async fn an_upgrade_to_script_mode_changes_nothing_else() {
     world.quiet().await;
     let path = format!("/connections/{}", world.connection);
     let (before, writes) = (world.private.get(&path).await, world.tracker.handle.log().len());
+    let twin = world.private.twin_of(&case).await.expect("a twin")["id"].as_str().expect("an id").to_owned();
+    let told = async || {
+        let mut all = Vec::new();
+        for node in [&world.public, &world.private] {
+            for part in ["", "/history"] {
+                all.push(node.get(&format!("/twins/{twin}{part}")).await);
+            }
+        }
+        all
+    };
+    let twins = told().await;
     let rules = world.private.get(&format!("{path}/rules")).await;
     let mut after = world.private.patch(&path, json!({"mode": "script"})).await;
     assert_eq!(after["mode"], "script");
@@ -83,6 +94,7 @@ async fn an_upgrade_to_script_mode_changes_nothing_else() {
     assert_eq!(world.private.get(&format!("{path}/rules")).await, rules);
     world.quiet().await;
     assert_eq!(world.tracker.handle.log().len(), writes);
+    assert_eq!(told().await, twins, "no twin changes, and no event is sent");
     world.edit_case(&case, json!({"Subject": "Pump stops"}));
     until("the built-in pair to go on", || world.issue_field(&issue, "summary") == "Pump stops").await;
     assert_eq!(world.public.get(&path).await["mode"], "basic", "each side decides for itself");

@@ -101,6 +101,16 @@ impl TestNode {
         if let Some(body) = body {
             request = request.json(&body);
         }
+        Self::answered(request).await
+    }
+
+    /// Sends comma-separated values.
+    pub async fn call_csv(&self, path: &str, text: impl Into<reqwest::Body>) -> Answer {
+        let request = self.http.post(format!("{}/api/v1{path}", self.url)).bearer_auth(TOKEN).timeout(PATIENCE);
+        Self::answered(request.header("content-type", "text/csv").body(text)).await
+    }
+
+    async fn answered(request: reqwest::RequestBuilder) -> Answer {
         let answer = request.send().await.expect("an answer");
         let status = answer.status().as_u16();
         let text = answer.text().await.expect("a body");

@@ -14,7 +14,7 @@ use crate::{
         version::{Imprint, RuleDraft, RuleVersion},
     },
     server::kit::{Caller, Code, Node, Problem},
-    store::{Notice, StoreError, Tx},
+    store::{Notice, StoreError, Topic, Tx},
 };
 
 /// A version to be.
@@ -121,6 +121,8 @@ pub(super) async fn publish(node: &Node, caller: &Caller, connection: &Connectio
             let detail = format!("{}: version {}", connection.name, version.imprint.version);
             tx.add_audit(&caller.audit(now, action, id.to_string(), detail)).await?;
             tx.tell(Notice::Connection(id));
+            // What paused for the version before goes on.
+            tx.wake(Topic::Connections);
             Ok(Ok(Outcome::Made(version.into())))
         })
     });
