@@ -37,6 +37,7 @@ pub const BASE: &str = "/api/v1";
         connections::activate, connections::deactivate, connections::confirm,
         invitations::invite, invitations::revoke, invitations::inspect, invitations::accept,
         rules::get, rules::save, rules::publish, rules::rollback, rules::test, rules::versions, rules::version, rules::compare,
+        rules::declarations,
         triggers::list, triggers::create, triggers::count, triggers::get, triggers::patch, triggers::delete,
         twins::sync_now, twins::link, twins::list, twins::get, twins::history, twins::stop,
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
@@ -106,6 +107,7 @@ fn syncing(config: &mut web::ServiceConfig) {
         .service(resource("/connections/{id}/rules").route(get().to(rules::get)).route(put().to(rules::save)))
         .service(resource("/connections/{id}/rules/publish").route(post().to(rules::publish)))
         .service(resource("/connections/{id}/rules/test").route(post().to(rules::test)))
+        .service(resource("/connections/{id}/rules/declarations").route(get().to(rules::declarations)))
         .service(resource("/connections/{id}/rules/rollback").route(post().to(rules::rollback)))
         .service(resource("/connections/{id}/rules/versions").route(get().to(rules::versions)))
         .service(resource("/connections/{id}/rules/versions/{version}").route(get().to(rules::version)))

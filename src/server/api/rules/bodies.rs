@@ -15,6 +15,8 @@ use crate::{
 
 /// Longest text of one rule, in bytes: two of them and a record fit into one message to a worker.
 pub const MOST: usize = 256_000;
+/// Longest name of an entity type.
+pub const NAME: usize = 200;
 
 /// A pair of rules that is being written.
 #[derive(Debug, Serialize, ToSchema)]
@@ -136,6 +138,15 @@ pub struct CompareQuery {
     pub from: Option<String>,
     /// The number of a version, `published` or `draft`; `draft` unless told.
     pub to: Option<String>,
+}
+
+/// Which entity types.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DeclarationsQuery {
+    /// One more than those of the connection's triggers and twins and the tracker's default.
+    pub entity_type: Option<String>,
 }
 
 /// Which part of the list.

@@ -16,6 +16,7 @@
 mod bodies;
 mod checking;
 mod comparing;
+mod known;
 mod publishing;
 mod trying;
 
@@ -23,7 +24,7 @@ use actix_web::{HttpResponse, web};
 
 use self::{
     bodies::{
-        CompareQuery, Comparison, Draft, NewDraft, Publication, Published, RollBack, RulesBody, VersionLine, VersionsQuery,
+        CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, RollBack, RulesBody, VersionLine, VersionsQuery,
     },
     comparing::Side,
     publishing::{New, Outcome},
@@ -38,6 +39,7 @@ use crate::{
         token::Scope,
         version::{Imprint, RuleDraft},
     },
+    rules,
     server::kit::{Body, Caller, Code, Node, Problem, query},
     store::{StoreError, Tx},
 };
@@ -287,6 +289,34 @@ pub async fn compare(
     let to = side(&node, &connection, ("to", asked.to.as_deref().unwrap_or("draft")), &published, &draft).await?;
     let told = web::block(move || comparing::compare(from, to)).await;
     Ok(HttpResponse::Ok().json(told.map_err(|_| Problem::new(Code::Stopping, "The node is stopping; try again in a moment."))?))
+}
+
+/// Type declarations for editors (`wicketgate.d.ts`): what the rules see, with the tracker's own field names.
+#[utoipa::path(get, path = "/connections/{id}/rules/declarations", tag = "rules",
+    params(("id" = String, Path), DeclarationsQuery),
+    responses((status = 200, description = "TypeScript declarations", content_type = "text/plain", body = String)))]
+pub async fn declarations(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    asked: web::Query<DeclarationsQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Read)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let wanted = asked.entity_type.as_deref().map(str::trim);
+    if let Some(wanted) = wanted {
+        query::text("entity_type", wanted, 1, bodies::NAME)?;
+    }
+    let tracker = node.trackers.get(&connection.tracker).ok_or_else(no_pair)?;
+    let known = known::known(&node, &connection, &**tracker, wanted.map(str::to_owned)).await?;
+    let refused = known.refused.into_iter().find(|(refused, _)| Some(refused.as_str()) == wanted).map(|(_, error)| error);
+    if let Some(error) = known.silent.or(refused) {
+        return Err(error.into());
+    }
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header(("content-disposition", "attachment; filename=\"wicketgate.d.ts\""))
+        .body(rules::declarations(&connection.name, &known.descriptions)))
 }
 
 /// One side of a comparison; without a draft, `draft` is what runs.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::checking;
+use super::{bodies::NAME, checking};
 use crate::{
     domain::{
         history::FieldChange,
@@ -15,8 +15,7 @@ use crate::{
     sync::dry_run::{Trial, Tried, Way},
 };
 
-/// Longest name of a type, and longest key.
-const NAME: usize = 200;
+/// Longest key.
 const KEY: usize = 2_000;
 
 /// Which rule.
