@@ -129,6 +129,12 @@ impl ApiClient {
         self.call(Method::GET, path, query, None).await
     }
 
+    /// Asks for a text.
+    pub(super) async fn text(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<String> {
+        let bytes = self.send(Method::GET, path, query, None).await?;
+        String::from_utf8(bytes).with_context(|| format!("{} does not answer as a node does", self.base))
+    }
+
     /// Replaces something.
     pub(super) async fn put(&self, path: &[&str], body: Value) -> anyhow::Result<Value> {
         self.call(Method::PUT, path, &[], Some(body)).await
@@ -184,6 +190,20 @@ impl ApiClient {
     }
 
     async fn call(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<Value>) -> anyhow::Result<Value> {
+        let bytes = self.send(method, path, query, body).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).with_context(|| format!("{} does not answer as a node does", self.base))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> anyhow::Result<Vec<u8>> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow::anyhow!("{} cannot be the address of a node", self.base))?
@@ -209,9 +229,6 @@ impl ApiClient {
         if !status.is_success() {
             return Err(Refused::read(status.as_u16(), &bytes).into());
         }
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).with_context(|| format!("{} does not answer as a node does", self.base))
+        Ok(bytes.into())
     }
 }

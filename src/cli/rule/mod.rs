@@ -5,6 +5,7 @@
 //! noted at the pull, and the node refuses them where somebody published since. Whatever is refused leaves the directory
 //! as it is.
 
+mod declaring;
 mod folder;
 mod trying;
 
@@ -32,7 +33,8 @@ pub(super) struct Args {
 enum What {
     /// Shows the pair of rules that a connection runs
     Show(Which),
-    /// Writes the rules into a directory: outgoing.js, incoming.js, and rule.json with the version they are
+    /// Writes the rules into a directory: outgoing.js, incoming.js, rule.json with the version they are, and wicketgate.d.ts
+    /// with the tracker's fields for an editor
     Pull {
         #[command(flatten)]
         which: Which,
@@ -46,6 +48,8 @@ enum What {
         #[arg(long)]
         force: bool,
     },
+    /// Prints type declarations for editors, with the tracker's own field names
+    Declarations(declaring::Declarations),
     /// Saves a directory's rules as the draft; refused if somebody published since the pull
     Push {
         /// Where they were pulled to
@@ -121,7 +125,9 @@ impl Args {
         match self.what {
             What::Show(which) => show(out, json, &api.get(&["connections", &which.id(&api).await?, "rules"]).await?)?,
             What::Pull { which, dir, draft, force } => {
-                let ticket = pull(&api, &which.id(&api).await?, &Folder(dir.clone()), draft, force).await?;
+                let (id, folder) = (which.id(&api).await?, Folder(dir.clone()));
+                let ticket = pull(&api, &id, &folder, draft, force).await?;
+                let undeclared = declaring::write(&api, &id, &folder).await?;
                 if json {
                     out.json(&serde_json::to_value(&ticket)?)?;
                 } else {
@@ -131,7 +137,14 @@ impl Args {
                         dir.display(),
                         if draft { ", draft" } else { "" }
                     ))?;
+                    if let Some(error) = undeclared {
+                        out.line(&format!("without wicketgate.d.ts: {error}"))?;
+                    }
                 }
+            }
+            What::Declarations(declaring::Declarations { which, entity_type }) => {
+                let text = declaring::text(&api, &which.id(&api).await?, entity_type.as_deref()).await?;
+                if json { out.json(&text.into())? } else { out.line(lines(&text).trim_end())? }
             }
             What::Push { dir, connection } => return push(&api, out, json, &Folder(dir), connection).await,
             What::Test(trial) => return trial.run(&api, out, json).await,
