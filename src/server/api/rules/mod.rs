@@ -2,8 +2,12 @@
 //!
 //! ```text
 //!   PUT ──▶ draft ──publish──▶ version N+1 ◀──rollback── version M's text
-//!             │ does not parse: kept, `problems` tell      │ does not parse: 422, version N goes on running
+//!             │ does not parse or fit: kept,              │ does not parse: 422, version N goes on running
+//!             │ `problems` tell
 //! ```
+//!
+//! Publishing asks the tracker for its fields (`checking`): what would fail there is refused unless it is forced, and what
+//! cannot be asked for is told.
 //!
 //! Whoever writes says on which version it is based (`base`). Where another one runs meanwhile, the answer is 409
 //! `rule_changed`, at saving and at publishing: nobody's work is lost by somebody who did not see it.
@@ -24,10 +28,11 @@ use actix_web::{HttpResponse, web};
 
 use self::{
     bodies::{
-        CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, RollBack, RulesBody, VersionLine, VersionsQuery,
+        CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, PublishedNow, RollBack, RulesBody, VersionLine, VersionsQuery,
     },
+    checking::Texts,
     comparing::Side,
-    publishing::{New, Outcome},
+    publishing::{Done, Fits, New, Outcome},
     trying::{NewTrial, Rule, TrialBody},
 };
 use super::{bodies::List, common::visible};
@@ -106,12 +111,20 @@ fn require_script(connection: &Connection) -> Result<(), Problem> {
     }
 }
 
-async fn body(node: &Node, published: Published, draft: Option<RuleDraft>) -> RulesBody {
+async fn body(
+    node: &Node,
+    connection: &Connection,
+    published: Published,
+    draft: Option<RuleDraft>,
+) -> Result<RulesBody, Problem> {
     let problems = match &draft {
-        Some(draft) => checking::problems(&*node.rules, &draft.outgoing, &draft.incoming).await,
+        Some(RuleDraft { outgoing, incoming, .. }) => {
+            checking::problems(node, connection, Texts { outgoing, incoming }).await?
+        }
         None => Vec::new(),
     };
-    RulesBody { draft: draft.map(Draft::from), published, problems: Some(problems).filter(|problems| !problems.is_empty()) }
+    let problems = Some(problems).filter(|problems| !problems.is_empty());
+    Ok(RulesBody { draft: draft.map(Draft::from), published, problems })
 }
 
 /// The rules of a connection: what runs and what is being written.
@@ -121,10 +134,10 @@ pub async fn get(node: web::Data<Node>, caller: Caller, id: web::Path<Connection
     caller.require(Scope::Read)?;
     let connection = visible(&node, &caller, *id).await?;
     let (published, draft) = both(&node, &connection).await?;
-    Ok(HttpResponse::Ok().json(body(&node, published, draft).await))
+    Ok(HttpResponse::Ok().json(body(&node, &connection, published, draft).await?))
 }
 
-/// Saves the draft; one that does not parse is kept, and `problems` say where it does not. What runs stays.
+/// Saves the draft; one that does not parse or does not fit the tracker is kept, and `problems` say where. What runs stays.
 #[utoipa::path(put, path = "/connections/{id}/rules", tag = "rules", params(("id" = String, Path)), request_body = NewDraft,
     responses((status = 200, body = RulesBody)))]
 pub async fn save(
@@ -138,14 +151,15 @@ pub async fn save(
     require_script(&connection)?;
     given.check()?;
     let (published, draft) = publishing::save(&node, &caller, &connection, given).await?;
-    Ok(HttpResponse::Ok().json(body(&node, published, draft).await))
+    Ok(HttpResponse::Ok().json(body(&node, &connection, published, draft).await?))
 }
 
 /// Publishes the draft, or the texts given: a new version, which runs from the next change on.
 ///
-/// 200 where the texts run already: nothing is added.
+/// 200 where the texts run already: nothing is added. What does not fit the tracker is refused (`rule_unfit`) unless `force`
+/// is true; then, and where there are only warnings, `problems` tell it.
 #[utoipa::path(post, path = "/connections/{id}/rules/publish", tag = "rules", params(("id" = String, Path)),
-    request_body = Publication, responses((status = 201, body = Published), (status = 200, body = Published)))]
+    request_body = Publication, responses((status = 201, body = PublishedNow), (status = 200, body = PublishedNow)))]
 pub async fn publish(
     node: web::Data<Node>,
     caller: Caller,
@@ -169,7 +183,8 @@ pub async fn publish(
             (outgoing.unwrap_or(running.outgoing), incoming.unwrap_or(running.incoming), given.base.into_iter().collect())
         }
     };
-    let new = New { outgoing, incoming, note: given.note, bases, action: "rules.publish" };
+    let fits = if given.force { Fits::Told } else { Fits::Required };
+    let new = New { outgoing, incoming, note: given.note, fits, bases, action: "rules.publish" };
     publishing::publish(&node, &caller, &connection, new).await.map(answer)
 }
 
@@ -199,7 +214,7 @@ pub async fn test(
 
 /// Publishes an older version's texts again, as a new version.
 #[utoipa::path(post, path = "/connections/{id}/rules/rollback", tag = "rules", params(("id" = String, Path)),
-    request_body = RollBack, responses((status = 201, body = Published), (status = 200, body = Published)))]
+    request_body = RollBack, responses((status = 201, body = PublishedNow), (status = 200, body = PublishedNow)))]
 pub async fn rollback(
     node: web::Data<Node>,
     caller: Caller,
@@ -217,14 +232,16 @@ pub async fn rollback(
         "" => format!("Back to version {version}"),
         _ => given.note,
     };
-    let new = New { outgoing, incoming, note, bases: Vec::new(), action: "rules.rollback" };
+    // It ran before, and going back must not wait for the tracker's fields.
+    let new = New { outgoing, incoming, note, fits: Fits::Told, bases: Vec::new(), action: "rules.rollback" };
     publishing::publish(&node, &caller, &connection, new).await.map(answer)
 }
 
-fn answer(outcome: Outcome) -> HttpResponse {
+fn answer(Done { outcome, problems }: Done) -> HttpResponse {
+    let problems = Some(problems).filter(|problems| !problems.is_empty());
     match outcome {
-        Outcome::Made(version) => HttpResponse::Created().json(version),
-        Outcome::Ran(version) => HttpResponse::Ok().json(version),
+        Outcome::Made(version) => HttpResponse::Created().json(PublishedNow { version, problems }),
+        Outcome::Ran(version) => HttpResponse::Ok().json(PublishedNow { version, problems }),
     }
 }
 
