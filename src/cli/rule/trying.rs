@@ -83,7 +83,8 @@ fn tell(out: &mut Output, tried: &Value) -> anyhow::Result<()> {
         out.line(&text(line))?;
     }
     if let Some(error) = tried["error"].as_object() {
-        return Ok(out.line(&text(&error["message"]))?);
+        out.line(&text(&error["message"]))?;
+        return Ok(out.line(&text(&error["advice"]))?);
     }
     if let Some(reason) = tried["skip"].as_str() {
         return Ok(out.line(&format!("it skips: {}", clean(reason)))?);

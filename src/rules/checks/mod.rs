@@ -14,7 +14,7 @@
 //! Traps. A type that the tracker does not describe may have any field, and nothing is said of names then. What a rule does
 //! by names that it makes up (`entity[name]`) is not seen here; the run checks it.
 
-mod lexer;
+pub(super) mod lexer;
 #[cfg(test)]
 mod tests;
 mod uses;

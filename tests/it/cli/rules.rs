@@ -142,7 +142,7 @@ async fn what_is_wrong_with_rules_is_told_with_its_place() {
     assert_eq!((printed.code, &printed.json()["problems"][0]["line"]), (1, &json!(2)));
     let refused = rule(node, &["publish"], &dir).await;
     assert!(
-        refused.code == 1 && refused.err.contains("incoming: SyntaxError") && refused.err.contains("line 2"),
+        refused.code == 1 && refused.err.contains(&place) && refused.err.contains("\n  entity.status = );\n                  ^\n"),
         "{}",
         refused.err
     );

@@ -21,7 +21,7 @@ pub(super) struct Texts<'a> {
     pub(super) incoming: &'a str,
 }
 
-/// What is wrong with a pair, worst first within a rule's place; empty where nothing is.
+/// What is wrong with a pair; empty where nothing is.
 pub(super) async fn problems(node: &Node, connection: &Connection, texts: Texts<'_>) -> Result<Vec<FieldError>, Problem> {
     let broken: Vec<FieldError> = broken(&*node.rules, texts).await.into_iter().map(|(error, _)| error).collect();
     let parses = |rule: &str| broken.iter().all(|error| error.field != rule);
@@ -38,7 +38,7 @@ pub(super) async fn require_parses(engine: &dyn RuleEngine, texts: Texts<'_>) ->
     if let Some((failed, _)) = found.iter().find(|(_, engine_failed)| *engine_failed) {
         return Err(Problem::new(Code::Internal, format!("{}. Nothing was published; try again.", failed.message)));
     }
-    let detail = format!("Nothing was published: {}", sentence(first));
+    let detail = format!("Nothing was published: the {}", sentence(first));
     Err(Problem { errors: found.into_iter().map(|(error, _)| error).collect(), ..Problem::new(Code::RuleInvalid, detail) })
 }
 
@@ -53,11 +53,9 @@ pub(super) async fn require_fits(
     let Some(first) = found.iter().find(|error| error.severity == Some(Severity::Error)).filter(|_| !force) else {
         return Ok(found);
     };
-    let detail = format!(
-        "Nothing was published: {} (line {}) If it is meant so, send `force`: true.",
-        sentence(first),
-        first.line.unwrap_or_default()
-    );
+    let line = first.line.unwrap_or_default();
+    let detail =
+        format!("Nothing was published: line {line} of the {} If it is meant so, publish with `force`.", sentence(first));
     Err(Problem { errors: found, ..Problem::new(Code::RuleUnfit, detail) })
 }
 

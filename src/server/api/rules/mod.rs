@@ -180,10 +180,13 @@ pub async fn publish(
         }
         (None, None, Some(draft)) => (draft.outgoing, draft.incoming, given.base.into_iter().chain([draft.base]).collect()),
         (outgoing, incoming, _) => {
-            (outgoing.unwrap_or(running.outgoing), incoming.unwrap_or(running.incoming), given.base.into_iter().collect())
+            let (ran_out, ran_in) = (running.outgoing.clone(), running.incoming.clone());
+            (outgoing.unwrap_or(ran_out), incoming.unwrap_or(ran_in), given.base.into_iter().collect())
         }
     };
-    let fits = if given.force { Fits::Told } else { Fits::Required };
+    // What runs already is no news.
+    let told = given.force || running.says(&outgoing, &incoming);
+    let fits = if told { Fits::Told } else { Fits::Required };
     let new = New { outgoing, incoming, note: given.note, fits, bases, action: "rules.publish" };
     publishing::publish(&node, &caller, &connection, new).await.map(answer)
 }
