@@ -41,6 +41,8 @@ pub struct Job<'a> {
     pub wall_ms: u64,
     /// How to read `source`.
     pub kind: Kind,
+    /// Whether to tell the memory in use.
+    pub measured: bool,
     /// Whose it is: scripts of one owner may share an engine.
     pub owner: &'a str,
     /// The text.
@@ -60,6 +62,8 @@ pub struct Order<'a> {
     pub wall_ms: u64,
     /// See [`Job`].
     pub kind: Kind,
+    /// See [`Job`].
+    pub measured: bool,
     /// See [`Job`].
     #[serde(borrow)]
     pub owner: Cow<'a, str>,
@@ -83,6 +87,8 @@ pub struct Answer {
     pub leaving: bool,
     /// How it went.
     pub verdict: Verdict,
+    /// Bytes that the engine had in use when the run ended, where that was asked for.
+    pub memory: Option<u64>,
 }
 
 /// How a run went.
@@ -134,7 +140,7 @@ impl Verdict {
                     })?;
                 replica::check(&replica)?;
                 replica.values_mut().chain(assigned.values_mut()).for_each(as_doubles);
-                Ok(RuleOutput { replica, assigned, entity_type, wishes, skip, log })
+                Ok(RuleOutput { replica, assigned, entity_type, wishes, skip, log, memory: None })
             }
             other => Err(other.error(source)),
         }
@@ -360,7 +366,7 @@ pub fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 pub fn write(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
     let bytes = frame(answer).or_else(|length| {
         let verdict = Verdict::Limit(format!("it left {length} bytes; at most {MAX_FRAME} can be kept"));
-        frame(&Answer { id: answer.id, leaving: answer.leaving, verdict })
+        frame(&Answer { id: answer.id, leaving: answer.leaving, verdict, memory: answer.memory })
             .map_err(|_| io::Error::other("a short answer does not fit a frame"))
     })?;
     to.write_all(&bytes)?;

@@ -103,7 +103,8 @@ fn tell(out: &mut Output, tried: &Value) -> anyhow::Result<()> {
     if differences.is_empty() {
         out.line("nothing would change")?;
     }
-    Ok(out.line(&format!("took {} µs; nothing was written", tried["took_us"]))?)
+    let memory = tried["memory_bytes"].as_u64().map_or_else(String::new, |bytes| format!(", {} KiB of memory", bytes >> 10));
+    Ok(out.line(&format!("took {} µs{memory}; nothing was written", tried["took_us"]))?)
 }
 
 fn wished(wishes: &Value) -> Vec<String> {
