@@ -206,7 +206,7 @@ impl<S: Spawn> Pool<S> {
         }
     }
 
-    async fn verdict(&self, script: Script<'_>, scene: Scene<'_>, told: Told<'_>) -> Result<(Verdict, Option<u64>), RuleError> {
+    async fn verdict(&self, script: Script<'_>, scene: Scene<'_>, told: Told<'_>) -> Result<Verdict, RuleError> {
         let Script { kind, measured, owner, source } = script;
         let inner = &self.inner;
         let id = inner.jobs.fetch_add(1, Ordering::Relaxed);
@@ -227,16 +227,16 @@ impl<S: Spawn> Pool<S> {
             }
         };
         match result {
-            Ok(Answer { leaving: false, verdict, memory, .. }) if line.busy < MAX_BUSY => {
+            Ok(Answer { leaving: false, verdict, .. }) if line.busy < MAX_BUSY => {
                 inner.idle.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                 drop(turn);
-                Ok((verdict, memory))
+                Ok(verdict)
             }
             other => {
                 drop(line);
                 drop(turn);
                 self.replace();
-                other.map(|answer| (answer.verdict, answer.memory))
+                other.map(|answer| answer.verdict)
             }
         }
     }
@@ -245,8 +245,7 @@ impl<S: Spawn> Pool<S> {
         // The built-in pair is ours: all connections may share its engine.
         let owner = if super::is_built_in(source) { "" } else { input.connection().id.as_str() };
         let script = Script { kind: Kind::Rule, measured, owner, source };
-        let (verdict, memory) = self.verdict(script, Scene::rule(input), Told::rule(input)).await?;
-        Ok(RuleOutput { memory, ..verdict.output(source)? })
+        self.verdict(script, Scene::rule(input), Told::rule(input)).await?.output(source)
     }
 
     /// Starts a worker ahead of need. If that fails, the next run tries again and says so.
@@ -315,13 +314,13 @@ impl<S: Spawn> RuleEngine for Pool<S> {
     async fn check(&self, source: &str) -> Result<(), RuleError> {
         let nobody = EntityView::default();
         let script = Script { kind: Kind::Check, measured: false, owner: "", source };
-        self.verdict(script, Scene::filter(&nobody), Told::default()).await?.0.parses(source)
+        self.verdict(script, Scene::filter(&nobody), Told::default()).await?.parses(source)
     }
 
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError> {
         // Whose it is nobody says: each has an engine of its own.
         let script = Script { kind: Kind::Expression, measured: false, owner: filter, source: filter };
-        self.verdict(script, Scene::filter(entity), Told::default()).await?.0.truth(filter)
+        self.verdict(script, Scene::filter(entity), Told::default()).await?.truth(filter)
     }
 
     fn built_in(&self, tracker_kind: &str) -> Option<RulePair> {

@@ -87,8 +87,6 @@ pub struct Answer {
     pub leaving: bool,
     /// How it went.
     pub verdict: Verdict,
-    /// Bytes that the engine had in use when the run ended, where that was asked for.
-    pub memory: Option<u64>,
 }
 
 /// How a run went.
@@ -97,6 +95,8 @@ pub struct Answer {
 pub enum Verdict {
     /// JSON text of an [`Outcome`], not yet read.
     Outcome(Box<RawValue>),
+    /// The same of a run that was measured, and the bytes that its engine had in use at the end.
+    Measured(Box<RawValue>, u64),
     /// An expression's truth.
     Truth(bool),
     /// The source parses.
@@ -132,6 +132,9 @@ impl Verdict {
     /// The verdict on a rule.
     pub fn output(self, source: &str) -> Result<RuleOutput, RuleError> {
         match self {
+            Self::Measured(text, memory) => {
+                Ok(RuleOutput { memory: Some(memory), ..Self::Outcome(text).output(source)? })
+            }
             Self::Outcome(text) => {
                 let Outcome { mut replica, mut assigned, entity_type, wishes, skip, log } = serde_json::from_str(text.get())
                     .map_err(|error| {
@@ -167,7 +170,7 @@ impl Verdict {
             Self::Script { message, line, column } => fault::script(source, message, line, column),
             Self::Limit(what) => RuleError::Limit(what),
             Self::Engine(what) => RuleError::Engine(what),
-            Self::Outcome(_) | Self::Truth(_) | Self::Parses => {
+            Self::Outcome(_) | Self::Measured(..) | Self::Truth(_) | Self::Parses => {
                 RuleError::Engine("the worker answered another question".to_owned())
             }
         }
@@ -366,7 +369,7 @@ pub fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 pub fn write(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
     let bytes = frame(answer).or_else(|length| {
         let verdict = Verdict::Limit(format!("it left {length} bytes; at most {MAX_FRAME} can be kept"));
-        frame(&Answer { id: answer.id, leaving: answer.leaving, verdict, memory: answer.memory })
+        frame(&Answer { id: answer.id, leaving: answer.leaving, verdict })
             .map_err(|_| io::Error::other("a short answer does not fit a frame"))
     })?;
     to.write_all(&bytes)?;

@@ -32,8 +32,6 @@ pub struct Ran {
     pub verdict: Verdict,
     /// What becomes of the engine.
     pub remains: Remains,
-    /// Bytes in use when it ended, where that was asked for.
-    pub memory: Option<u64>,
 }
 
 /// What becomes of an engine after a run.
@@ -66,12 +64,15 @@ impl Sandbox {
             let stopped = self.realm.was_stopped();
             std::mem::forget((self, held));
             let verdict = if stopped { Verdict::Limit(format!("it ran longer than {} ms", order.wall_ms)) } else { verdict };
-            return Ran { verdict, remains: Remains::Broken, memory: None };
+            return Ran { verdict, remains: Remains::Broken };
         }
-        let memory = order.measured.then(|| self.realm.memory());
+        let verdict = match verdict {
+            Verdict::Outcome(outcome) if order.measured => Verdict::Measured(outcome, self.realm.memory()),
+            other => other,
+        };
         drop(held);
         let fit = self.runs < limits::MOST_RUNS && started.elapsed() < limits::QUICK && !self.realm.has_leftovers();
-        Ran { verdict, remains: if fit { Remains::Fit(Box::new(self)) } else { Remains::Spent }, memory }
+        Ran { verdict, remains: if fit { Remains::Fit(Box::new(self)) } else { Remains::Spent } }
     }
 }
 

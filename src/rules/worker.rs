@@ -44,15 +44,15 @@ pub(super) fn serve(from: &mut impl Read, to: &mut impl Write) -> io::Result<()>
     engines.make_ready();
     while let Some(bytes) = protocol::read(from)? {
         let order: Order<'_> = serde_json::from_slice(&bytes)?;
-        let (verdict, remains, memory) = match engines.take(&order.owner) {
+        let (verdict, remains) = match engines.take(&order.owner) {
             Ok(sandbox) => {
                 let ran = sandbox.run(&order);
-                (ran.verdict, ran.remains, ran.memory)
+                (ran.verdict, ran.remains)
             }
-            Err(why) => (Verdict::Engine(why), Remains::Broken, None),
+            Err(why) => (Verdict::Engine(why), Remains::Broken),
         };
         let leaving = matches!(remains, Remains::Broken);
-        protocol::write(to, &Answer { id: order.id, leaving, verdict, memory })?;
+        protocol::write(to, &Answer { id: order.id, leaving, verdict })?;
         match remains {
             Remains::Broken => return Ok(()),
             Remains::Fit(sandbox) => engines.keep(&order.owner, *sandbox),

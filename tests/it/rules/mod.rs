@@ -2,5 +2,6 @@
 
 mod checked;
 mod dry_run;
+mod values;
 mod versions;
 mod wishes;
