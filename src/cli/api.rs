@@ -205,13 +205,7 @@ impl ApiClient {
         serde_json::from_slice(&bytes).with_context(|| format!("{} does not answer as a node does", self.base))
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-        body: Option<Value>,
-    ) -> anyhow::Result<Vec<u8>> {
+    async fn send(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<Value>) -> anyhow::Result<Vec<u8>> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow::anyhow!("{} cannot be the address of a node", self.base))?

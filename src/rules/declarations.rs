@@ -92,7 +92,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::checks::lexer::{Kind, tokens},
+        super::checks::{lexer::tokens, token::Kind},
         *,
     };
 

@@ -132,9 +132,7 @@ impl Verdict {
     /// The verdict on a rule.
     pub fn output(self, source: &str) -> Result<RuleOutput, RuleError> {
         match self {
-            Self::Measured(text, memory) => {
-                Ok(RuleOutput { memory: Some(memory), ..Self::Outcome(text).output(source)? })
-            }
+            Self::Measured(text, memory) => Ok(RuleOutput { memory: Some(memory), ..Self::Outcome(text).output(source)? }),
             Self::Outcome(text) => {
                 let Outcome { mut replica, mut assigned, entity_type, wishes, skip, log } = serde_json::from_str(text.get())
                     .map_err(|error| {

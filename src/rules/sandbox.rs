@@ -56,10 +56,11 @@ impl Sandbox {
         self.runs += 1;
         let (realm, loaded) = (&self.realm, &mut self.loaded);
         let mut held = Vec::new();
-        let verdict = realm.within(Duration::from_millis(order.wall_ms), |ctx| match run(ctx, realm, (loaded, &mut held), order) {
-            Ok(verdict) => verdict,
-            Err((error, shift)) => blame(ctx, error, shift, started.elapsed()),
-        });
+        let verdict =
+            realm.within(Duration::from_millis(order.wall_ms), |ctx| match run(ctx, realm, (loaded, &mut held), order) {
+                Ok(verdict) => verdict,
+                Err((error, shift)) => blame(ctx, error, shift, started.elapsed()),
+            });
         if self.realm.was_stopped() || matches!(verdict, Verdict::Limit(_)) {
             let stopped = self.realm.was_stopped();
             std::mem::forget((self, held));
@@ -81,12 +82,7 @@ type Loaded = HashMap<String, Persistent<Value<'static>>>;
 /// What a measured run keeps until its memory is told: its record and what it left.
 type Held = Vec<Persistent<Value<'static>>>;
 
-fn run(
-    ctx: &Ctx<'_>,
-    realm: &Realm,
-    (loaded, held): (&mut Loaded, &mut Held),
-    order: &Order<'_>,
-) -> Result<Verdict, Failed> {
+fn run(ctx: &Ctx<'_>, realm: &Realm, (loaded, held): (&mut Loaded, &mut Held), order: &Order<'_>) -> Result<Verdict, Failed> {
     if order.kind == Kind::Check {
         return source::load(ctx, order.kind, &order.source).map(|_| Verdict::Parses);
     }

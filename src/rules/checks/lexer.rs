@@ -7,56 +7,7 @@
 //! A closing bracket is a value or the end of a statement's head; so brackets are remembered with what they opened. A
 //! template is text with code in it: the code's tokens come between `${` and `$}`. The engine knows HTML's comments too.
 
-/// What a token is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A name or a word of the language, its escapes read.
-    Name(String),
-    /// A text: a string, or a template without code in it.
-    Text(String),
-    /// A sign; `${` and `$}` stand around the code in a template.
-    Sign(&'static str),
-    /// Any other value: a number, a regular expression, the end of a template, a `#name`.
-    Value,
-    /// What no rule that parses has.
-    Other,
-}
-
-/// A token and its place, both from 1; columns count characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// What it is.
-    pub kind: Kind,
-    /// Line.
-    pub line: u32,
-    /// Column.
-    pub column: u32,
-    /// A line ended before it.
-    pub fresh: bool,
-}
-
-impl Token {
-    /// Whether it is this sign.
-    pub fn is(&self, sign: &str) -> bool {
-        matches!(self.kind, Kind::Sign(one) if one == sign)
-    }
-
-    /// The text that it is.
-    pub fn text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The name that it is.
-    pub fn name(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Name(name) => Some(name),
-            _ => None,
-        }
-    }
-}
+use super::token::{Kind, Token, Units, is_line_end, is_start};
 
 /// Longest first.
 const SIGNS: [&str; 56] = [
@@ -65,26 +16,15 @@ const SIGNS: [&str; 56] = [
     "<", ">", "+", "-", "*", "/", "%", "&", "|", "^", "!", "~", "?", ":", "=",
 ];
 /// Words after which a value is awaited.
-const BEFORE_VALUES: [&str; 13] = [
-    "return",
-    "typeof",
-    "instanceof",
-    "in",
-    "new",
-    "delete",
-    "void",
-    "throw",
-    "case",
-    "do",
-    "else",
-    "yield",
-    "await",
-];
+const BEFORE_VALUES: [&str; 13] =
+    ["return", "typeof", "instanceof", "in", "new", "delete", "void", "throw", "case", "do", "else", "yield", "await"];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Open {
     /// `head`: of `if`, `while`, `for`, `with`.
-    Round { head: bool },
+    Round {
+        head: bool,
+    },
     Square,
     Block,
     Object,
@@ -426,34 +366,4 @@ impl Lexer {
             _ => true,
         }
     }
-}
-
-/// Text in the language's own units, in which half a character may stand alone.
-#[derive(Default)]
-struct Units(Vec<u16>);
-
-impl Units {
-    fn push(&mut self, one: char) {
-        self.0.extend_from_slice(one.encode_utf16(&mut [0; 2]));
-    }
-
-    fn code(&mut self, code: u32) {
-        match (u16::try_from(code), char::from_u32(code)) {
-            (Ok(unit), _) => self.0.push(unit),
-            (Err(_), Some(one)) => self.push(one),
-            (Err(_), None) => {}
-        }
-    }
-
-    fn read(self) -> String {
-        String::from_utf16_lossy(&self.0)
-    }
-}
-
-fn is_line_end(one: char) -> bool {
-    matches!(one, '\n' | '\r' | '\u{2028}' | '\u{2029}')
-}
-
-fn is_start(one: char) -> bool {
-    one.is_alphabetic() || matches!(one, '_' | '$' | '\\')
 }

@@ -17,6 +17,7 @@
 pub(super) mod lexer;
 #[cfg(test)]
 mod tests;
+pub(super) mod token;
 mod uses;
 
 use serde::Serialize;

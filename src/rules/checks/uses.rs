@@ -5,7 +5,10 @@
 //!
 //! Trap: a rule may call something of its own `entity`. Then nothing is known of any of them ([`Uses::shadowed`]).
 
-use super::lexer::{Kind, Token, tokens};
+use super::{
+    lexer::tokens,
+    token::{Kind, Token},
+};
 
 /// A place in a rule, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +62,7 @@ pub struct Uses {
 }
 
 /// Signs that read and assign.
-const ASSIGNING: [&str; 15] =
-    ["+=", "-=", "*=", "/=", "%=", "**=", "<<=", ">>=", ">>>=", "&=", "|=", "^=", "&&=", "||=", "??="];
+const ASSIGNING: [&str; 15] = ["+=", "-=", "*=", "/=", "%=", "**=", "<<=", ">>=", ">>>=", "&=", "|=", "^=", "&&=", "||=", "??="];
 
 /// The uses in a rule's source.
 pub fn uses(source: &str) -> Uses {
@@ -216,8 +218,7 @@ fn compared(tokens: &[Token], entity: usize, after: usize) -> Vec<(String, Place
 /// Whether nothing can be done to the fields here: `'Name' in entity`, `commentHelper.mergeComments(entity, …)`.
 fn harmless(tokens: &[Token], at: usize) -> bool {
     let name = |back: usize| before(tokens, at, back).and_then(Token::name);
-    name(1) == Some("in")
-        || is(tokens, at.wrapping_sub(1), "(") && matches!(name(2), Some("mergeComments" | "mergeAttachments"))
+    name(1) == Some("in") || is(tokens, at.wrapping_sub(1), "(") && matches!(name(2), Some("mergeComments" | "mergeAttachments"))
 }
 
 /// Which bracket stands around a token, and where it closes.

@@ -5,6 +5,7 @@
 
 mod docs;
 mod errors;
+mod from_exalate;
 mod hostile;
 mod notation;
 mod realm;

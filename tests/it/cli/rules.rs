@@ -142,7 +142,9 @@ async fn what_is_wrong_with_rules_is_told_with_its_place() {
     assert_eq!((printed.code, &printed.json()["problems"][0]["line"]), (1, &json!(2)));
     let refused = rule(node, &["publish"], &dir).await;
     assert!(
-        refused.code == 1 && refused.err.contains(&place) && refused.err.contains("\n  entity.status = );\n                  ^\n"),
+        refused.code == 1
+            && refused.err.contains(&place)
+            && refused.err.contains("\n  entity.status = );\n                  ^\n"),
         "{}",
         refused.err
     );
@@ -181,11 +183,15 @@ async fn what_does_not_fit_the_tracker_is_marked_on_its_line() {
     let (node, dir) = (&world.public, world.dir.path().join("rules"));
     good(&rule(node, &["pull", NAME], &dir).await);
     let declared = fs::read_to_string(dir.join("wicketgate.d.ts")).expect("there");
-    assert!(declared.contains("  Subject: string | null | undefined;") && declared.contains("declare const replica"), "{declared}");
+    assert!(
+        declared.contains("  Subject: string | null | undefined;") && declared.contains("declare const replica"),
+        "{declared}"
+    );
     assert_eq!(good(&on(node, &["rule", "declarations", "--connection", NAME]).await), declared);
     let more = on(node, &["rule", "declarations", NAME, "--type", "Account", "--json"]).await;
     assert!(more.json().as_str().is_some_and(|text| text.contains("Website")), "{}", more.out);
-    let config: serde_json::Value = serde_json::from_str(&fs::read_to_string(dir.join("jsconfig.json")).expect("there")).expect("JSON");
+    let config: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.join("jsconfig.json")).expect("there")).expect("JSON");
     assert_eq!(config["compilerOptions"]["checkJs"], true);
     fs::write(dir.join("jsconfig.json"), "{}").expect("written");
 

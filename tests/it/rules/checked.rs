@@ -34,8 +34,7 @@ async fn what_would_fail_is_not_published_unless_it_is_forced() {
     let outgoing = "replica.summary = entity.Subjct; // entity.Nothing";
     let draft = json!({"outgoing": outgoing, "incoming": incoming, "base": 1});
     let saved = world.public.call("PUT", &path, Some(draft.clone())).await.good();
-    let expected =
-        ["outgoing 1:26 error", "incoming 2:19 error", "incoming 3:10 error", "incoming 4:8 error"].map(str::to_owned);
+    let expected = ["outgoing 1:26 error", "incoming 2:19 error", "incoming 3:10 error", "incoming 4:8 error"].map(str::to_owned);
     assert_eq!(places(&saved["problems"]), expected, "{saved:#}");
     let first = &saved["problems"][0];
     assert_eq!((&first["text"], &first["advice"]), (&json!(outgoing), &json!("Did you mean `Subject`?")), "{first}");
@@ -73,7 +72,11 @@ async fn the_types_are_those_of_the_connection() {
     };
     let account = "entity.Website = replica.due;";
     assert_eq!(publish(account).await.code(), "rule_unfit", "a Case has none");
-    assert_eq!(publish(&format!("if (firstSync) entity.entityType = 'Account';\n{account}")).await.status, 201, "the rule names it");
+    assert_eq!(
+        publish(&format!("if (firstSync) entity.entityType = 'Account';\n{account}")).await.status,
+        201,
+        "the rule names it"
+    );
     assert_eq!(publish(&format!("entity.entityType = 'Acount';\n{account}")).await.code(), "rule_unfit", "nobody has it");
     let trigger = json!({"entity_type": "Account", "filter": ""});
     world.public.post(&format!("/connections/{}/triggers", world.connection), trigger).await;

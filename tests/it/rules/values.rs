@@ -116,7 +116,10 @@ async fn a_replica_that_is_too_large_or_too_deep_is_parked_with_its_size_and_hea
         let detail = error["detail"].as_str().unwrap_or_default();
         assert!(detail.contains(size) && error["advice"].as_str().is_some_and(|text| text.contains("send less")), "{error}");
         assert!(what == "deep" || detail.contains("has 1100"), "its size: {error}");
-        assert_eq!(world.tracker.handle.all().iter().filter(|issue| issue.fields.get("summary") == Some(&json!(what))).count(), 0);
+        assert_eq!(
+            world.tracker.handle.all().iter().filter(|issue| issue.fields.get("summary") == Some(&json!(what))).count(),
+            0
+        );
         // A neighbour never notices, and a smaller one heals it.
         let neighbour = format!("beside {what}");
         world.new_case(json!({"Subject": neighbour}));
@@ -150,9 +153,11 @@ async fn what_json_cannot_hold_is_refused_with_its_place() {
             // Only a person's retry runs a rule again that failed.
             world.public.post("/errors/retry", json!({"filter": {"scope": "twin"}})).await;
             let errors = world.public.get("/errors?scope=twin").await;
-            errors["items"].as_array().is_some_and(|all| all.iter().any(|error| error["detail"].as_str().is_some_and(|text| text.contains(words))))
+            errors["items"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|error| error["detail"].as_str().is_some_and(|text| text.contains(words))))
         };
-until_said(words, told).await;
+        until_said(words, told).await;
     }
     world.edit_case(&case, json!({"Description": null, "Subject": "Even"}));
     let healed = async || {

@@ -98,12 +98,8 @@ async fn unfit(
     let refused: Vec<(String, String)> =
         refused.into_iter().map(|(name, error)| (name, format!("{} {}", error.detail, error.advice))).collect();
     let defaults = |entity_type: &str| -> Fields { tracker.defaults(entity_type) };
-    let told = Told {
-        descriptions: &descriptions,
-        refused: &refused,
-        default_type: tracker.default_entity_type(),
-        defaults: &defaults,
-    };
+    let told =
+        Told { descriptions: &descriptions, refused: &refused, default_type: tracker.default_entity_type(), defaults: &defaults };
     Ok(checks::findings(outgoing, incoming, &told).into_iter().map(FieldError::from).collect())
 }
 

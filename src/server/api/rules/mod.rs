@@ -28,7 +28,8 @@ use actix_web::{HttpResponse, web};
 
 use self::{
     bodies::{
-        CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, PublishedNow, RollBack, RulesBody, VersionLine, VersionsQuery,
+        CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, PublishedNow, RollBack, RulesBody,
+        VersionLine, VersionsQuery,
     },
     checking::Texts,
     comparing::Side,
@@ -118,9 +119,7 @@ async fn body(
     draft: Option<RuleDraft>,
 ) -> Result<RulesBody, Problem> {
     let problems = match &draft {
-        Some(RuleDraft { outgoing, incoming, .. }) => {
-            checking::problems(node, connection, Texts { outgoing, incoming }).await?
-        }
+        Some(RuleDraft { outgoing, incoming, .. }) => checking::problems(node, connection, Texts { outgoing, incoming }).await?,
         None => Vec::new(),
     };
     let problems = Some(problems).filter(|problems| !problems.is_empty());
