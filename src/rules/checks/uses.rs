@@ -215,10 +215,11 @@ fn compared(tokens: &[Token], entity: usize, after: usize) -> Vec<(String, Place
     behind.into_iter().chain(ahead).collect()
 }
 
-/// Whether nothing can be done to the fields here: `'Name' in entity`, `commentHelper.mergeComments(entity, …)`.
+/// Whether no other field can be assigned here: `'Name' in entity`, `commentHelper.mergeComments(entity, …)`, `store(entity)`.
 fn harmless(tokens: &[Token], at: usize) -> bool {
     let name = |back: usize| before(tokens, at, back).and_then(Token::name);
-    name(1) == Some("in") || is(tokens, at.wrapping_sub(1), "(") && matches!(name(2), Some("mergeComments" | "mergeAttachments"))
+    name(1) == Some("in")
+        || is(tokens, at.wrapping_sub(1), "(") && matches!(name(2), Some("mergeComments" | "mergeAttachments" | "store"))
 }
 
 /// Which bracket stands around a token, and where it closes.
