@@ -76,20 +76,21 @@ pub(super) struct Refused {
     pub(super) code: String,
     title: String,
     detail: String,
-    errors: Vec<(String, String)>,
+    /// Members that are meant.
+    pub(super) errors: Vec<Value>,
 }
 
 impl std::error::Error for Refused {}
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.title, self.status)?;
+        f.write_str(&self.headline())?;
         // Where members are named, the detail says the same in one line.
         if !self.detail.is_empty() && self.errors.is_empty() {
             write!(f, "\n  {}", self.detail)?;
         }
-        for (field, message) in &self.errors {
-            write!(f, "\n  {field}: {message}")?;
+        for error in &self.errors {
+            write!(f, "\n  {}: {}", member(error, "field"), member(error, "message"))?;
         }
         if self.status == 401 {
             f.write_str("\n  Set WICKETGATE_TOKEN to a token of this node.")?;
@@ -101,15 +102,22 @@ impl fmt::Display for Refused {
 impl Refused {
     fn read(status: u16, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = |value: &Value, name: &str| clean(value[name].as_str().unwrap_or_default());
-        let title = match text(&body, "title") {
+        let title = match member(&body, "title") {
             title if title.is_empty() => "the answer is not a node's; is this its address?".to_owned(),
             title => title,
         };
-        let errors = body["errors"].as_array().into_iter().flatten();
-        let errors = errors.map(|error| (text(error, "field"), text(error, "message"))).collect();
-        Self { status, code: text(&body, "code"), title, detail: text(&body, "detail"), errors }
+        let errors = body["errors"].as_array().cloned().unwrap_or_default();
+        Self { status, code: member(&body, "code"), title, detail: member(&body, "detail"), errors }
     }
+
+    /// What happened, in one line.
+    pub(super) fn headline(&self) -> String {
+        format!("{} ({})", self.title, self.status)
+    }
+}
+
+fn member(value: &Value, name: &str) -> String {
+    clean(value[name].as_str().unwrap_or_default())
 }
 
 impl ApiClient {
@@ -130,6 +138,12 @@ impl ApiClient {
     /// Asks for one thing, with what the query says.
     pub(super) async fn ask(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
         self.call(Method::GET, path, query, None).await
+    }
+
+    /// Asks for a text.
+    pub(super) async fn text(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<String> {
+        let bytes = self.bytes(self.send(self.request(Method::GET, path, query)?).await?).await?;
+        String::from_utf8(bytes).with_context(|| format!("{} does not answer as a node does", self.base))
     }
 
     /// Replaces something.
@@ -237,14 +251,19 @@ impl ApiClient {
     }
 
     async fn answer(&self, response: reqwest::Response) -> anyhow::Result<Value> {
+        let bytes = self.bytes(response).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).with_context(|| format!("{} does not answer as a node does", self.base))
+    }
+
+    async fn bytes(&self, response: reqwest::Response) -> anyhow::Result<Vec<u8>> {
         let status = response.status();
         let bytes = http_client::body_up_to(response, MOST_BYTES).await.context("the node's answer could not be read")?;
         if !status.is_success() {
             return Err(Refused::read(status.as_u16(), &bytes).into());
         }
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).with_context(|| format!("{} does not answer as a node does", self.base))
+        Ok(bytes.into())
     }
 }

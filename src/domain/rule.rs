@@ -163,6 +163,8 @@ pub struct RuleOutput {
     pub skip: Option<String>,
     /// What the rule logged.
     pub log: Vec<String>,
+    /// Bytes of memory in use when it ended; only a run that is measured tells.
+    pub memory: Option<u64>,
 }
 
 /// Why a run did not end well.
@@ -205,6 +207,10 @@ fn at(line: Option<u32>, column: Option<u32>, text: Option<&str>) -> String {
 pub trait RuleEngine: Send + Sync {
     /// Runs one rule's source on one input, within limits.
     async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError>;
+    /// The same, and measures the memory that it takes, which costs time.
+    async fn run_measured(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
+        self.run(source, input).await
+    }
     /// Parses one rule's source without running it.
     async fn check(&self, source: &str) -> Result<(), RuleError>;
     /// Evaluates a JavaScript expression on `entity` (the `webhook` tracker's filter).

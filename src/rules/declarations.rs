@@ -91,7 +91,10 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::checks::{lexer::tokens, token::Kind},
+        *,
+    };
 
     fn field(name: &str, field_type: &str) -> Field {
         Field {
@@ -145,6 +148,48 @@ mod tests {
             assert!(text.contains(line), "`{line}` is not in\n{text}");
         }
         assert_eq!(text.matches("comments").count(), 2, "a field never takes the place of what the world has");
+    }
+
+    /// Declarations of one field, read as an editor reads them: which brackets are open at the end, and which names there are.
+    fn read(text: &str) -> (usize, Vec<String>) {
+        let (mut open, mut names) = (Vec::new(), Vec::new());
+        for token in tokens(text) {
+            match token.kind {
+                Kind::Sign(sign @ ("(" | "[" | "{")) => open.push(sign),
+                Kind::Sign(")" | "]" | "}") => assert!(open.pop().is_some(), "{token:?} closes nothing in {text}"),
+                Kind::Name(name) | Kind::Text(name) => names.push(name),
+                Kind::Other => panic!("{token:?} in {text}"),
+                _ => {}
+            }
+        }
+        (open.len(), names)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_word_of_the_tracker_is_read_as_anything_else(
+            name in "[a-z]{1,5}|\\PC{1,12}|[\"'`\\\\{}/*\n\u{2028}$]{1,6}",
+            label in "\\PC{0,12}|[*/ \n\r\u{2028}`'\"{}]{0,12}",
+            value in "\\PC{0,12}|[\"'`\\\\/*\n{}]{0,12}",
+        ) {
+            let odd = Field {
+                label: label.clone(),
+                field_type: "picklist".to_owned(),
+                values: Some(vec![value.clone(), "Plain".to_owned()]),
+                ..field(&name, &label)
+            };
+            let own = Description { entity_type: value.clone(), fields: vec![field("First", "string"), odd, field("Last", "string")] };
+            let (text, plain) = (declarations(&label, &[own]), declarations("c", &[]));
+            let (open, names) = read(&text);
+            proptest::prop_assert_eq!(open, 0);
+            for known in ["First", "Last", "Plain", &name, &value] {
+                proptest::prop_assert!(names.iter().any(|one| one == known), "{:?} is not in {}", known, text);
+            }
+            // Nothing that the world has is lost in a comment or a text.
+            for known in read(&plain).1.iter().filter(|known| !known.contains("string") && *known != "field") {
+                proptest::prop_assert!(names.contains(known), "{:?} is lost in {}", known, text);
+            }
+        }
     }
 
     #[test]

@@ -33,6 +33,12 @@ pub fn script(source: &str, message: String, line: Option<u32>, column: Option<u
     RuleError::Script { message, line, column, line_text: place.map(Place::shown), advice }
 }
 
+/// A line's own text, or its part around the place.
+pub fn line_text(source: &str, line: u32, column: u32) -> String {
+    let text = source.split('\n').nth(line.saturating_sub(1) as usize).unwrap_or_default();
+    Place { text: text.trim_end_matches('\r'), column: column.max(1) }.shown()
+}
+
 fn at_the_end(source: &str) -> RuleError {
     let (line, text) = source.split('\n').enumerate().filter(|(_, text)| !text.trim().is_empty()).last().unwrap_or((0, ""));
     let column = text.trim_end().chars().count().max(1);

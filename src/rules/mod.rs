@@ -37,6 +37,7 @@
 //! to `make` in `world/play.js` and to `harden` in `world/realm.js`, and name it in `source::PARAMETERS`, same place in both.
 //! One more built-in pair: two files in `builtin/` and a line in [`BUILT_IN`].
 
+pub mod checks;
 mod declarations;
 mod fault;
 pub mod limits;

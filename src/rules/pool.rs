@@ -176,6 +176,7 @@ impl Drop for Place<'_> {
 /// What is to run.
 struct Script<'a> {
     kind: Kind,
+    measured: bool,
     owner: &'a str,
     source: &'a str,
 }
@@ -206,11 +207,11 @@ impl<S: Spawn> Pool<S> {
     }
 
     async fn verdict(&self, script: Script<'_>, scene: Scene<'_>, told: Told<'_>) -> Result<Verdict, RuleError> {
-        let Script { kind, owner, source } = script;
+        let Script { kind, measured, owner, source } = script;
         let inner = &self.inner;
         let id = inner.jobs.fetch_add(1, Ordering::Relaxed);
         let wall_ms = u64::try_from(inner.wall.as_millis()).unwrap_or(u64::MAX);
-        let job = protocol::frame(&Job { id, wall_ms, kind, owner, source, scene, told })
+        let job = protocol::frame(&Job { id, wall_ms, kind, measured, owner, source, scene, told })
             .map_err(|bytes| RuleError::Limit(format!("rule and record have {bytes} bytes; at most {MAX_FRAME} are taken")))?;
         let turn = inner.turn().await?;
         let mut line = inner.line(owner)?;
@@ -238,6 +239,13 @@ impl<S: Spawn> Pool<S> {
                 other.map(|answer| answer.verdict)
             }
         }
+    }
+
+    async fn play(&self, source: &str, input: &RuleInput, measured: bool) -> Result<RuleOutput, RuleError> {
+        // The built-in pair is ours: all connections may share its engine.
+        let owner = if super::is_built_in(source) { "" } else { input.connection().id.as_str() };
+        let script = Script { kind: Kind::Rule, measured, owner, source };
+        self.verdict(script, Scene::rule(input), Told::rule(input)).await?.output(source)
     }
 
     /// Starts a worker ahead of need. If that fails, the next run tries again and says so.
@@ -296,21 +304,22 @@ fn read(bytes: &[u8], id: u64) -> Result<Answer, RuleError> {
 #[async_trait]
 impl<S: Spawn> RuleEngine for Pool<S> {
     async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
-        // The built-in pair is ours: all connections may share its engine.
-        let owner = if super::is_built_in(source) { "" } else { input.connection().id.as_str() };
-        let script = Script { kind: Kind::Rule, owner, source };
-        self.verdict(script, Scene::rule(input), Told::rule(input)).await?.output(source)
+        self.play(source, input, false).await
+    }
+
+    async fn run_measured(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
+        self.play(source, input, true).await
     }
 
     async fn check(&self, source: &str) -> Result<(), RuleError> {
         let nobody = EntityView::default();
-        let script = Script { kind: Kind::Check, owner: "", source };
+        let script = Script { kind: Kind::Check, measured: false, owner: "", source };
         self.verdict(script, Scene::filter(&nobody), Told::default()).await?.parses(source)
     }
 
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError> {
         // Whose it is nobody says: each has an engine of its own.
-        let script = Script { kind: Kind::Expression, owner: filter, source: filter };
+        let script = Script { kind: Kind::Expression, measured: false, owner: filter, source: filter };
         self.verdict(script, Scene::filter(entity), Told::default()).await?.truth(filter)
     }
 

@@ -41,6 +41,8 @@ pub struct Job<'a> {
     pub wall_ms: u64,
     /// How to read `source`.
     pub kind: Kind,
+    /// Whether to tell the memory in use.
+    pub measured: bool,
     /// Whose it is: scripts of one owner may share an engine.
     pub owner: &'a str,
     /// The text.
@@ -60,6 +62,8 @@ pub struct Order<'a> {
     pub wall_ms: u64,
     /// See [`Job`].
     pub kind: Kind,
+    /// See [`Job`].
+    pub measured: bool,
     /// See [`Job`].
     #[serde(borrow)]
     pub owner: Cow<'a, str>,
@@ -91,6 +95,8 @@ pub struct Answer {
 pub enum Verdict {
     /// JSON text of an [`Outcome`], not yet read.
     Outcome(Box<RawValue>),
+    /// The same of a run that was measured, and the bytes that its engine had in use at the end.
+    Measured(Box<RawValue>, u64),
     /// An expression's truth.
     Truth(bool),
     /// The source parses.
@@ -126,6 +132,7 @@ impl Verdict {
     /// The verdict on a rule.
     pub fn output(self, source: &str) -> Result<RuleOutput, RuleError> {
         match self {
+            Self::Measured(text, memory) => Ok(RuleOutput { memory: Some(memory), ..Self::Outcome(text).output(source)? }),
             Self::Outcome(text) => {
                 let Outcome { mut replica, mut assigned, entity_type, wishes, skip, log } = serde_json::from_str(text.get())
                     .map_err(|error| {
@@ -134,7 +141,7 @@ impl Verdict {
                     })?;
                 replica::check(&replica)?;
                 replica.values_mut().chain(assigned.values_mut()).for_each(as_doubles);
-                Ok(RuleOutput { replica, assigned, entity_type, wishes, skip, log })
+                Ok(RuleOutput { replica, assigned, entity_type, wishes, skip, log, memory: None })
             }
             other => Err(other.error(source)),
         }
@@ -161,7 +168,7 @@ impl Verdict {
             Self::Script { message, line, column } => fault::script(source, message, line, column),
             Self::Limit(what) => RuleError::Limit(what),
             Self::Engine(what) => RuleError::Engine(what),
-            Self::Outcome(_) | Self::Truth(_) | Self::Parses => {
+            Self::Outcome(_) | Self::Measured(..) | Self::Truth(_) | Self::Parses => {
                 RuleError::Engine("the worker answered another question".to_owned())
             }
         }

@@ -93,6 +93,11 @@ impl Realm {
         self.play.clone().restore(ctx)
     }
 
+    /// Bytes in use now, counted as the limit counts them. Takes longer than a run: it visits every object.
+    pub fn memory(&self) -> u64 {
+        u64::try_from(self.runtime.memory_usage().malloc_size).unwrap_or_default()
+    }
+
     /// A script was stopped by the clock: freeing the engine may abort.
     pub fn was_stopped(&self) -> bool {
         self.stopped.get()

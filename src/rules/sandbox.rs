@@ -55,16 +55,23 @@ impl Sandbox {
         let started = Instant::now();
         self.runs += 1;
         let (realm, loaded) = (&self.realm, &mut self.loaded);
-        let verdict = realm.within(Duration::from_millis(order.wall_ms), |ctx| match run(ctx, realm, loaded, order) {
-            Ok(verdict) => verdict,
-            Err((error, shift)) => blame(ctx, error, shift, started.elapsed()),
-        });
+        let mut held = Vec::new();
+        let verdict =
+            realm.within(Duration::from_millis(order.wall_ms), |ctx| match run(ctx, realm, (loaded, &mut held), order) {
+                Ok(verdict) => verdict,
+                Err((error, shift)) => blame(ctx, error, shift, started.elapsed()),
+            });
         if self.realm.was_stopped() || matches!(verdict, Verdict::Limit(_)) {
             let stopped = self.realm.was_stopped();
-            std::mem::forget(self);
+            std::mem::forget((self, held));
             let verdict = if stopped { Verdict::Limit(format!("it ran longer than {} ms", order.wall_ms)) } else { verdict };
             return Ran { verdict, remains: Remains::Broken };
         }
+        let verdict = match verdict {
+            Verdict::Outcome(outcome) if order.measured => Verdict::Measured(outcome, self.realm.memory()),
+            other => other,
+        };
+        drop(held);
         let fit = self.runs < limits::MOST_RUNS && started.elapsed() < limits::QUICK && !self.realm.has_leftovers();
         Ran { verdict, remains: if fit { Remains::Fit(Box::new(self)) } else { Remains::Spent } }
     }
@@ -72,7 +79,10 @@ impl Sandbox {
 
 type Loaded = HashMap<String, Persistent<Value<'static>>>;
 
-fn run(ctx: &Ctx<'_>, realm: &Realm, loaded: &mut Loaded, order: &Order<'_>) -> Result<Verdict, Failed> {
+/// What a measured run keeps until its memory is told: its record and what it left.
+type Held = Vec<Persistent<Value<'static>>>;
+
+fn run(ctx: &Ctx<'_>, realm: &Realm, (loaded, held): (&mut Loaded, &mut Held), order: &Order<'_>) -> Result<Verdict, Failed> {
     if order.kind == Kind::Check {
         return source::load(ctx, order.kind, &order.source).map(|_| Verdict::Parses);
     }
@@ -87,16 +97,25 @@ fn run(ctx: &Ctx<'_>, realm: &Realm, loaded: &mut Loaded, order: &Order<'_>) -> 
             make
         }
     };
-    play(ctx, realm, order, make).map_err(|error| (error, source::shift(order.kind)))
+    play(ctx, realm, order, (make, held)).map_err(|error| (error, source::shift(order.kind)))
 }
 
-fn play<'js>(ctx: &Ctx<'js>, realm: &Realm, order: &Order<'_>, make: Value<'js>) -> rquickjs::Result<Verdict> {
+fn play<'js>(
+    ctx: &Ctx<'js>,
+    realm: &Realm,
+    order: &Order<'_>,
+    (make, held): (Value<'js>, &mut Held),
+) -> rquickjs::Result<Verdict> {
     let play = realm.play(ctx)?;
     let scene = ctx.json_parse(order.scene.get())?;
     if order.kind == Kind::Expression {
         return play.call((make, scene)).map(Verdict::Truth);
     }
-    let left: String = play.call((make, scene, order.told.get()))?;
+    let left: rquickjs::String<'js> = play.call((make, scene.clone(), order.told.get()))?;
+    if order.measured {
+        held.extend([scene, left.clone().into_value()].map(|value| Persistent::save(ctx, value)));
+    }
+    let left = left.to_string()?;
     if left.len() > limits::MAX_OUTCOME {
         let (bytes, most) = (left.len(), limits::MAX_OUTCOME);
         return Ok(Verdict::Limit(format!("it left {bytes} bytes; at most {most} can be kept")));

@@ -190,6 +190,8 @@ pub trait Tx: Send {
     async fn creates_under_way(&mut self, tracker: &str, entity_type: &str) -> Got<Vec<(TwinId, Time)>>;
     /// Entity types of records here that have twins or triggers on connections of this tracker.
     async fn synced_types(&mut self, tracker: &str) -> Got<Vec<String>>;
+    /// Entity types of a tracker that this connection's triggers and twins name.
+    async fn types_of_connection(&mut self, tracker: &str, id: ConnectionId) -> Got<Vec<String>>;
 
     // Outbox.
 

@@ -62,6 +62,8 @@ pub struct Tried {
     pub log: Vec<String>,
     /// How long the run took, the way to its process included.
     pub took: Duration,
+    /// Bytes of memory in use when it ended; `None` where it did not end well.
+    pub memory: Option<u64>,
 }
 
 impl Engine {
@@ -196,7 +198,7 @@ async fn describe(worker: &Worker, entity_type: &str) -> Result<Description, Ref
 
 async fn run(worker: &Worker, rule: &str, input: &RuleInput) -> (Result<RuleOutput, RuleError>, Duration) {
     let began = Instant::now();
-    let output = worker.parts.rules.run(rule, input).await;
+    let output = worker.parts.rules.run_measured(rule, input).await;
     (output, began.elapsed())
 }
 
@@ -220,6 +222,7 @@ fn tried(
         wishes: output.wishes.clone(),
         log: output.log.clone(),
         took,
+        memory: output.memory,
         error,
     };
     if tried.error.is_none() && tried.skip.is_none() {

@@ -78,20 +78,28 @@ impl Folder {
         serde_json::from_str(&text).with_context(|| format!("{shown} is not as `wicketgate rule pull` makes it"))
     }
 
-    /// Writes all three.
+    /// Writes both rules and what they are.
     pub(super) fn write(&self, pair: &Pair, ticket: &Ticket) -> anyhow::Result<()> {
         fs::create_dir_all(&self.0).with_context(|| format!("{} cannot be made", self.0.display()))?;
         for (rule, text) in [("outgoing", &pair.outgoing), ("incoming", &pair.incoming)] {
-            let file = self.file(rule);
-            fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+            self.put(&format!("{rule}.js"), text)?;
         }
         self.write_ticket(ticket)
     }
 
     /// Notes what they are.
     pub(super) fn write_ticket(&self, ticket: &Ticket) -> anyhow::Result<()> {
-        let file = self.0.join(TICKET);
-        let text = format!("{:#}\n", serde_json::to_value(ticket)?);
+        self.put(TICKET, &format!("{:#}\n", serde_json::to_value(ticket)?))
+    }
+
+    /// Writes one file.
+    pub(super) fn put(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let file = self.0.join(name);
         fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))
+    }
+
+    /// Writes one file where there is none.
+    pub(super) fn put_if_none(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        if self.0.join(name).exists() { Ok(()) } else { self.put(name, text) }
     }
 }

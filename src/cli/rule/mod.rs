@@ -5,7 +5,10 @@
 //! noted at the pull, and the node refuses them where somebody published since. Whatever is refused leaves the directory
 //! as it is.
 
+mod declaring;
 mod folder;
+mod sending;
+mod telling;
 mod trying;
 
 use std::path::PathBuf;
@@ -15,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::folder::{Folder, Pair, Ticket};
 use super::{
-    api::{ApiClient, NodeArgs, Refused},
+    api::{ApiClient, NodeArgs},
     job::Waiting,
     output::{Output, clean},
 };
@@ -33,7 +36,8 @@ pub(super) struct Args {
 enum What {
     /// Shows the pair of rules that a connection runs
     Show(Which),
-    /// Writes the rules into a directory: outgoing.js, incoming.js, and rule.json with the version they are
+    /// Writes the rules into a directory: outgoing.js, incoming.js, rule.json with the version they are, and wicketgate.d.ts
+    /// with the tracker's fields for an editor
     Pull {
         #[command(flatten)]
         which: Which,
@@ -47,6 +51,8 @@ enum What {
         #[arg(long)]
         force: bool,
     },
+    /// Prints type declarations for editors, with the tracker's own field names
+    Declarations(declaring::Declarations),
     /// Saves a directory's rules as the draft; refused if somebody published since the pull
     Push {
         /// Where they were pulled to
@@ -69,6 +75,9 @@ enum What {
         /// Why, for those who read the list of versions
         #[arg(long, default_value = "")]
         note: String,
+        /// Although it does not fit the tracker
+        #[arg(long)]
+        force: bool,
     },
     /// Says which records under sync the draft, or a directory's rules, would change; see `job report`. Writes nothing
     Preview {
@@ -135,14 +144,16 @@ impl Which {
 }
 
 impl Args {
-    /// `false`: a draft was saved that does not parse, or a trial ended in an error.
+    /// `false`: a draft was saved that cannot be published as it is, or a trial ended in an error.
     pub(super) async fn run(self, out: &mut Output) -> anyhow::Result<bool> {
         let api = self.node.client()?;
         let json = self.node.json;
         match self.what {
             What::Show(which) => show(out, json, &api.get(&["connections", &which.id(&api).await?, "rules"]).await?)?,
             What::Pull { which, dir, draft, force } => {
-                let ticket = pull(&api, &which.id(&api).await?, &Folder(dir.clone()), draft, force).await?;
+                let (id, folder) = (which.id(&api).await?, Folder(dir.clone()));
+                let ticket = pull(&api, &id, &folder, draft, force).await?;
+                let undeclared = declaring::write(&api, &id, &folder).await?;
                 if json {
                     out.json(&serde_json::to_value(&ticket)?)?;
                 } else {
@@ -152,16 +163,27 @@ impl Args {
                         dir.display(),
                         if draft { ", draft" } else { "" }
                     ))?;
+                    if let Some(error) = undeclared {
+                        out.line(&format!("without wicketgate.d.ts: {error}"))?;
+                    }
                 }
             }
-            What::Push { dir, connection } => return push(&api, out, json, &Folder(dir), connection).await,
+            What::Declarations(declaring::Declarations { which, entity_type }) => {
+                let text = declaring::text(&api, &which.id(&api).await?, entity_type.as_deref()).await?;
+                if json { out.json(&text.into())? } else { out.line(lines(&text).trim_end())? }
+            }
+            What::Push { dir, connection } => return sending::push(&api, out, json, &Folder(dir), connection).await,
             What::Test(trial) => return trial.run(&api, out, json).await,
-            What::Publish { connection, dir, note } => {
-                let published = match dir {
-                    Some(dir) => publish_folder(&api, &Folder(dir), connection, &note).await?,
-                    None => publish_draft(&api, &connection.unwrap_or_default(), &note).await?,
+            What::Publish { connection, dir, note, force } => {
+                let how = json!({ "note": note, "force": force });
+                let sent = match dir {
+                    Some(dir) => sending::publish_folder(&api, Folder(dir), connection, how).await?,
+                    None => sending::publish_draft(&api, &connection.unwrap_or_default(), how).await?,
                 };
-                runs(out, json, &published)?;
+                runs(out, json, &sent.published)?;
+                if !json {
+                    sent.tell(out)?;
+                }
             }
             What::Preview { which, dir, sample, waiting } => {
                 let mut body = json!({ "sample": sample });
@@ -275,61 +297,6 @@ async fn may_overwrite(api: &ApiClient, folder: &Folder, ticket: &Ticket, pair: 
     bail!("{shown} holds edits that were not published\n  Pull into another directory, or overwrite them with --force.")
 }
 
-async fn push(
-    api: &ApiClient,
-    out: &mut Output,
-    json: bool,
-    folder: &Folder,
-    connection: Option<String>,
-) -> anyhow::Result<bool> {
-    let ticket = of_connection(api, folder, connection).await?;
-    let Pair { outgoing, incoming } = folder.pair()?;
-    let body = json!({ "outgoing": outgoing, "incoming": incoming, "base": ticket.base });
-    let saved = api.put(&["connections", &ticket.connection_id, "rules"], body).await;
-    let rules = saved.map_err(|error| merge(error, &ticket))?;
-    let problems = rules["problems"].as_array().map_or(&[][..], Vec::as_slice);
-    if json {
-        out.json(&rules)?;
-        return Ok(problems.is_empty());
-    }
-    if rules["draft"].is_null() {
-        out.line(&format!("nothing differs from version {}: there is no draft", ticket.base))?;
-    } else {
-        out.line(&format!("saved as the draft, from version {}", ticket.base))?;
-    }
-    for problem in problems {
-        let file = folder.file(problem["field"].as_str().unwrap_or_default());
-        let place = |member: &str| problem[member].as_u64().map_or_else(String::new, |number| format!(":{number}"));
-        out.line(&format!("{}{}{}: {}", file.display(), place("line"), place("column"), text(&problem["message"])))?;
-    }
-    Ok(problems.is_empty())
-}
-
-async fn publish_folder(api: &ApiClient, folder: &Folder, connection: Option<String>, note: &str) -> anyhow::Result<Value> {
-    let mut ticket = of_connection(api, folder, connection).await?;
-    let Pair { outgoing, incoming } = folder.pair()?;
-    let body = json!({ "outgoing": outgoing, "incoming": incoming, "base": ticket.base, "note": note });
-    let published = api.post(&["connections", &ticket.connection_id, "rules", "publish"], body).await;
-    let published = published.map_err(|error| merge(error, &ticket))?;
-    ticket.base = published["version"].as_u64().context("the answer holds no version")?;
-    folder.write_ticket(&ticket)?;
-    Ok(published)
-}
-
-async fn publish_draft(api: &ApiClient, connection: &str, note: &str) -> anyhow::Result<Value> {
-    let id = api.connection_id(connection).await?;
-    let published = api.post(&["connections", &id, "rules", "publish"], json!({ "note": note })).await;
-    published.map_err(|error| {
-        let named = clean(connection);
-        advised(
-            error,
-            &format!(
-                "Pull the draft (`wicketgate rule pull {named} --draft --dir ONE`) and what runs (the same without --draft, into another directory), merge there, and push from it."
-            ),
-        )
-    })
-}
-
 /// What a directory was pulled from, which must be the connection that was named, if one was.
 async fn of_connection(api: &ApiClient, folder: &Folder, connection: Option<String>) -> anyhow::Result<Ticket> {
     let ticket = folder.ticket()?;
@@ -339,24 +306,6 @@ async fn of_connection(api: &ApiClient, folder: &Folder, connection: Option<Stri
         bail!("{} holds the rules of {}, not of {}", folder.0.display(), clean(&ticket.connection_name), clean(&typed));
     }
     Ok(ticket)
-}
-
-/// What to do where somebody published since the pull.
-fn merge(error: anyhow::Error, ticket: &Ticket) -> anyhow::Error {
-    let named = clean(&ticket.connection_name);
-    advised(
-        error,
-        &format!(
-            "Pull into another directory (`wicketgate rule pull {named} --dir OTHER`), merge your edits there, and push from it."
-        ),
-    )
-}
-
-fn advised(error: anyhow::Error, advice: &str) -> anyhow::Error {
-    match error.downcast_ref::<Refused>() {
-        Some(refused) if refused.code == "rule_changed" => anyhow::anyhow!("{refused}\n  {advice}"),
-        _ => error,
-    }
 }
 
 fn text(value: &Value) -> String {

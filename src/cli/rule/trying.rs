@@ -83,7 +83,8 @@ fn tell(out: &mut Output, tried: &Value) -> anyhow::Result<()> {
         out.line(&text(line))?;
     }
     if let Some(error) = tried["error"].as_object() {
-        return Ok(out.line(&text(&error["message"]))?);
+        out.line(&text(&error["message"]))?;
+        return Ok(out.line(&text(&error["advice"]))?);
     }
     if let Some(reason) = tried["skip"].as_str() {
         return Ok(out.line(&format!("it skips: {}", clean(reason)))?);
@@ -102,7 +103,8 @@ fn tell(out: &mut Output, tried: &Value) -> anyhow::Result<()> {
     if differences.is_empty() {
         out.line("nothing would change")?;
     }
-    Ok(out.line(&format!("took {} µs; nothing was written", tried["took_us"]))?)
+    let memory = tried["memory_bytes"].as_u64().map_or_else(String::new, |bytes| format!(", {} KiB of memory", bytes >> 10));
+    Ok(out.line(&format!("took {} µs{memory}; nothing was written", tried["took_us"]))?)
 }
 
 fn wished(wishes: &Value) -> Vec<String> {

@@ -5,6 +5,7 @@
 
 mod docs;
 mod errors;
+mod from_exalate;
 mod hostile;
 mod notation;
 mod realm;
@@ -32,7 +33,7 @@ use crate::domain::{
     rule::{ConnectionView, Described, EntityView, Listed, RuleEngine, RuleError, RuleInput, RuleOutput},
 };
 
-struct Threads;
+pub(super) struct Threads;
 
 fn line(ours: UnixStream, child: Option<tokio::process::Child>) -> io::Result<Line> {
     ours.set_nonblocking(true)?;
@@ -80,7 +81,7 @@ fn child() {
     let _ = worker::serve(&mut &stdin, &mut to);
 }
 
-fn pool() -> Pool<Threads> {
+pub(super) fn pool() -> Pool<Threads> {
     Pool::with(Threads, 1, Duration::from_secs(5))
 }
 

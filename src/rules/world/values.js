@@ -23,7 +23,8 @@ function deepFreeze(value) {
 // What a rule leaves behind must be JSON; what JSON would drop or bend in silence is named instead.
 function plain(value, path, depth) {
   const type = typeof value;
-  if (type === 'string' || type === 'boolean' || type === 'undefined' || value === null) return value;
+  if (type === 'string') return value.isWellFormed() ? value : fail(`${path} holds half a character: a text was cut within one`);
+  if (type === 'boolean' || type === 'undefined' || value === null) return value;
   if (type === 'number') return Number.isFinite(value) ? value : fail(`${path} is ${value}, which JSON cannot hold`);
   if (type !== 'object') fail(`${path} is a ${type}; only text, numbers, booleans, null, lists and plain objects can be kept`);
   if (depth > limits.nesting) fail(`${path} is nested more than ${limits.nesting} deep, or contains itself`);

@@ -13,7 +13,8 @@ const IDS: [&str; 2] = ["id", "trigger"];
 const NUMBERS: [&str; 1] = ["limit"];
 
 /// Members that an answer has only where they apply.
-const SOMETIMES: [&str; 8] = ["outbound_message_url", "webhook_url", "conflict", "rekeys", "line", "column", "text", "problems"];
+const SOMETIMES: [&str; 10] =
+    ["outbound_message_url", "webhook_url", "conflict", "rekeys", "line", "column", "text", "severity", "advice", "problems"];
 
 /// See the module.
 pub(super) fn dress(mut document: Value) -> Value {

@@ -40,6 +40,7 @@ pub const BASE: &str = "/api/v1";
         connections::activate, connections::deactivate, connections::confirm,
         invitations::invite, invitations::revoke, invitations::inspect, invitations::accept,
         rules::get, rules::save, rules::publish, rules::rollback, rules::test, rules::versions, rules::version, rules::compare,
+        rules::declarations,
         triggers::list, triggers::create, triggers::count, triggers::get, triggers::patch, triggers::delete,
         twins::sync_now, twins::link, twin_lists::export, twin_lists::stop_many, twins::list, twins::get, twins::history, twins::stop,
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
@@ -120,6 +121,7 @@ fn syncing(config: &mut web::ServiceConfig) {
         .service(resource("/jobs/{id}/report").route(get().to(jobs::report)))
         .service(resource("/jobs/{id}/pause").route(post().to(jobs::pause)))
         .service(resource("/jobs/{id}/resume").route(post().to(jobs::resume)))
+        .service(resource("/connections/{id}/rules/declarations").route(get().to(rules::declarations)))
         .service(resource("/connections/{id}/rules/rollback").route(post().to(rules::rollback)))
         .service(resource("/connections/{id}/rules/versions").route(get().to(rules::versions)))
         .service(resource("/connections/{id}/rules/versions/{version}").route(get().to(rules::version)))

@@ -11,7 +11,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use crate::{domain::tracker, link, store::StoreError, sync};
+use crate::{domain::tracker, link, rules::checks::Severity, store::StoreError, sync};
 
 macro_rules! codes {
     ($($name:ident = $word:literal, $status:literal, $title:literal;)*) => {
@@ -75,6 +75,7 @@ codes! {
     CannotJoin = "cannot_join", 422, "This invitation cannot be accepted here";
     TrackerRefused = "tracker_refused", 422, "The tracker refused";
     RuleInvalid = "rule_invalid", 422, "A rule does not parse";
+    RuleUnfit = "rule_unfit", 422, "A rule does not fit the tracker";
     RateLimited = "rate_limited", 429, "Too many failed attempts";
     Internal = "internal", 500, "Something broke in this node";
     PeerUnreachable = "peer_unreachable", 502, "The other node does not answer";
@@ -106,12 +107,19 @@ pub struct FieldError {
     /// In a script: that line's own text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// In a script: how much it matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub severity: Option<Severity>,
+    /// In a script: what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 impl FieldError {
     /// A member that cannot be meant.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into(), line: None, column: None, text: None }
+        Self { field: field.into(), message: message.into(), line: None, column: None, text: None, severity: None, advice: None }
     }
 }
 

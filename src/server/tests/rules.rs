@@ -90,8 +90,8 @@ async fn a_draft_that_does_not_parse_is_kept_and_not_published() {
     let broken = texts("fine;\n  broken );  ", 0);
     let saved = bench.put(&path, ADMIN, broken.clone()).await;
     assert_eq!(saved.status, 200);
-    let problem = json!({"field": "outgoing", "message": "SyntaxError: broken (line 2, column 3: `broken );`). Mend it.",
-        "line": 2, "column": 3, "text": "broken );"});
+    let problem = json!({"field": "outgoing", "message": "SyntaxError: broken (line 2, column 3: `broken );`)",
+        "line": 2, "column": 3, "text": "broken );", "severity": "error", "advice": "Mend it."});
     assert_eq!(saved.json()["problems"], json!([problem]));
     assert_eq!(bench.get(&path, ADMIN).await.json()["problems"], json!([problem]));
     for body in [json!({}), broken] {

@@ -209,6 +209,10 @@ impl Tx for SqliteTx<'_> {
     async fn synced_types(&mut self, tracker: &str) -> Got<Vec<String>> {
         twins::synced_types(self, tracker).await
     }
+
+    async fn types_of_connection(&mut self, tracker: &str, id: ConnectionId) -> Got<Vec<String>> {
+        twins::types_of_connection(self, tracker, id).await
+    }
     async fn put_drafts(&mut self, drafts: &[Draft]) -> Got<()> {
         outbox::put_drafts(self, drafts).await
     }

@@ -233,3 +233,13 @@ pub(super) async fn synced_types(tx: &mut SqliteTx<'_>, tracker: &str) -> Got<Ve
         ORDER BY 1";
     tx.each(query(sql).bind(tracker), |row| col(row, 0)).await
 }
+
+/// A tracker has few types and may have many twins: each type is asked for, rather than each twin of the connection.
+pub(super) async fn types_of_connection(tx: &mut SqliteTx<'_>, tracker: &str, id: ConnectionId) -> Got<Vec<String>> {
+    let sql =
+        "SELECT local_type FROM (SELECT DISTINCT local_type FROM twins WHERE tracker = $1 AND local_type IS NOT NULL) AS type
+            WHERE EXISTS (SELECT 1 FROM twins
+                WHERE tracker = $1 AND twins.local_type = type.local_type AND connection_id = $2)
+        UNION SELECT entity_type FROM triggers WHERE connection_id = $2 ORDER BY 1";
+    tx.each(query(sql).bind(tracker).bind(id.to_string()), |row| col(row, 0)).await
+}

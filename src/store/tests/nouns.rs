@@ -119,6 +119,8 @@ async fn triggers_of_a_tracker_are_the_enabled_ones() {
     assert_eq!(r!(f.store, tx => tx.triggers(con(1))), [trigger(1, 1, true), trigger(1, 2, false)]);
     assert_eq!(r!(f.store, tx => tx.triggers_of_tracker("support")), [trigger(1, 1, true)]);
     assert_eq!(r!(f.store, tx => tx.synced_types("support")), ["Case", "Type1", "Type2"]);
+    assert_eq!(r!(f.store, tx => tx.types_of_connection("support", con(1))), ["Case", "Type1", "Type2"]);
+    assert_eq!(r!(f.store, tx => tx.types_of_connection("other", con(2))), ["Type3"], "another's twins do not count");
     assert!(!w!(f.store, tx => tx.delete_trigger(con(2), TriggerId(id(1)))).expect("asked"));
     assert!(w!(f.store, tx => tx.delete_trigger(con(1), TriggerId(id(1)))).expect("asked"));
     assert_eq!(r!(f.store, tx => tx.triggers_of_tracker("support")), []);

@@ -190,6 +190,8 @@ async fn rules(private: &Judge<'_>, id: &str) {
     private.call("POST", "/connections/{id}/rules/publish", &at, Some(given), 409).await;
     let both = [("id", id), ("version", "1")];
     assert_eq!(private.get("/connections/{id}/rules/versions/{version}", &both).await, made);
+    let declared = private.get("/connections/{id}/rules/declarations", &at).await;
+    assert!(declared.as_str().is_some_and(|text| text.contains("declare const entity: Entity;")), "{declared}");
     private.call("POST", "/connections/{id}/rules/rollback", &at, Some(json!({"version": 0})), 201).await;
     private.call("POST", "/connections/{id}/rules/rollback", &at, Some(json!({"version": 0})), 200).await;
     let listed = private.get("/connections/{id}/rules/versions", &at).await;

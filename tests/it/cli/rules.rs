@@ -142,7 +142,9 @@ async fn what_is_wrong_with_rules_is_told_with_its_place() {
     assert_eq!((printed.code, &printed.json()["problems"][0]["line"]), (1, &json!(2)));
     let refused = rule(node, &["publish"], &dir).await;
     assert!(
-        refused.code == 1 && refused.err.contains("incoming: SyntaxError") && refused.err.contains("line 2"),
+        refused.code == 1
+            && refused.err.contains(&place)
+            && refused.err.contains("\n  entity.status = );\n                  ^\n"),
         "{}",
         refused.err
     );
@@ -172,5 +174,47 @@ async fn what_is_wrong_with_rules_is_told_with_its_place() {
     let changed = on(&world.public, &["connection", "change", "a_to_b", "--mode", "script", "--json"]).await;
     assert_eq!(changed.json()["mode"], "script");
     good(&rule(&world.public, &["push"], &dir).await);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_the_tracker_is_marked_on_its_line() {
+    let world = scripted().await;
+    let (node, dir) = (&world.public, world.dir.path().join("rules"));
+    good(&rule(node, &["pull", NAME], &dir).await);
+    let declared = fs::read_to_string(dir.join("wicketgate.d.ts")).expect("there");
+    assert!(
+        declared.contains("  Subject: string | null | undefined;") && declared.contains("declare const replica"),
+        "{declared}"
+    );
+    assert_eq!(good(&on(node, &["rule", "declarations", "--connection", NAME]).await), declared);
+    let more = on(node, &["rule", "declarations", NAME, "--type", "Account", "--json"]).await;
+    assert!(more.json().as_str().is_some_and(|text| text.contains("Website")), "{}", more.out);
+    let config: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.join("jsconfig.json")).expect("there")).expect("JSON");
+    assert_eq!(config["compilerOptions"]["checkJs"], true);
+    fs::write(dir.join("jsconfig.json"), "{}").expect("written");
+
+    fs::write(dir.join("incoming.js"), "if (replica.summary) {\n\tentity.Subjct = replica.summary;\n}\n").expect("written");
+    let file = dir.join("incoming.js").display().to_string();
+    let marked = format!(
+        "{file}:2:9: entity.Subjct cannot be assigned: Case has no field of this name\n  \tentity.Subjct = replica.summary;\n  \t       ^\n  Did you mean `Subject`?"
+    );
+    let saved = rule(node, &["push"], &dir).await;
+    assert_eq!(saved.code, 1, "{}", saved.out);
+    assert!(saved.out.contains(&marked), "{}\n{marked}", saved.out);
+    for refused in [rule(node, &["publish"], &dir).await, on(node, &["rule", "publish", "--connection", NAME]).await] {
+        let marked = marked.replace(&file, if refused.err.contains(&file) { file.as_str() } else { "incoming" });
+        assert!(refused.code == 1 && refused.err.contains(&marked) && refused.err.contains("--force"), "{}", refused.err);
+        assert!(refused.err.contains("A rule does not fit the tracker (422)"), "{}", refused.err);
+    }
+    let forced = rule(node, &["publish", "--force"], &dir).await;
+    assert!(good(&forced).starts_with("version 1 runs\n") && forced.out.contains(&marked), "{}", forced.out);
+    // A warning keeps nothing back.
+    fs::write(dir.join("incoming.js"), format!("entity.Subject = '{}';\n", "x".repeat(300))).expect("written");
+    let saved = rule(node, &["push"], &dir).await;
+    assert!(good(&saved).contains("incoming.js:1:18: warning: this text has 300 letters"), "{}", saved.out);
+    good(&rule(node, &["pull", NAME, "--force"], &dir).await);
+    assert_eq!(fs::read_to_string(dir.join("jsconfig.json")).expect("there"), "{}", "the admin's own stays");
     world.stop().await;
 }

@@ -54,6 +54,11 @@ async fn a_trial_tells_what_would_come_of_it_and_leaves_no_trace() {
     let summary = json!({"field": "summary", "from": "Pump", "to": "PUMP"});
     assert!(tried["differences"].as_array().is_some_and(|all| all.contains(&summary)), "{tried}");
     assert_eq!(tried["log"], json!(["info: tried"]));
+    let memory = tried["memory_bytes"].as_u64().expect("measured");
+    assert!((100_000..16 << 20).contains(&memory), "{memory}");
+    let large = json!({"direction": "outgoing", "rule": "replica.a = 'x'.repeat(900_000);", "entity_type": "Case", "key": case});
+    let more = world.public.post(&path, large).await["memory_bytes"].as_u64().expect("measured");
+    assert!(more > memory + 900_000, "{more} after {memory}");
 
     let rule = "entity.summary = 'partner: ' + replica.summary; entity.description = replica.description;
         syncHelper.syncBackAfterProcessing();";

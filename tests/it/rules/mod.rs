@@ -1,6 +1,8 @@
 //! Rules that people write, at work between two nodes.
 
+mod checked;
 mod dry_run;
 mod pauses;
+mod values;
 mod versions;
 mod wishes;

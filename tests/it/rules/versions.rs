@@ -47,7 +47,12 @@ async fn a_published_rule_changes_what_crosses_from_the_next_change_on() {
     let broken = json!({"outgoing": OUTGOING, "incoming": "entity.summary = );", "base": 1});
     let refused = world.private.call("POST", &format!("{path}/publish"), Some(broken)).await;
     assert_eq!((refused.status, refused.code()), (422, "rule_invalid"));
-    assert_eq!(refused.body["errors"][0]["text"], "entity.summary = );", "{}", refused.body);
+    let error = &refused.body["errors"][0];
+    assert_eq!(
+        (&error["line"], &error["column"], &error["text"]),
+        (&json!(1), &json!(18), &json!("entity.summary = );")),
+        "{error}"
+    );
     world.edit_case(&case, json!({"Subject": "Pump hums"}));
     until("version 1 to go on", || world.issue_field(&issue, "summary") == "one: Pump hums").await;
     world.private.post(&format!("{path}/publish"), version("two: ", 1)).await;

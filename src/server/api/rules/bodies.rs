@@ -15,6 +15,8 @@ use crate::{
 
 /// Longest text of one rule, in bytes: two of them and a record fit into one message to a worker.
 pub const MOST: usize = 256_000;
+/// Longest name of an entity type.
+pub const NAME: usize = 200;
 
 /// A pair of rules that is being written.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,6 +50,18 @@ pub struct Published {
     pub note: Option<String>,
 }
 
+/// What runs after a publication.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublishedNow {
+    /// The version.
+    #[serde(flatten)]
+    pub version: Published,
+    /// What was found in it and did not keep it back; absent where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub problems: Option<Vec<FieldError>>,
+}
+
 /// A version without its texts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RuleVersion)]
@@ -70,7 +84,8 @@ pub struct RulesBody {
     pub draft: Option<Draft>,
     /// What runs.
     pub published: Published,
-    /// Why the draft cannot be published as it is; absent where it can.
+    /// What is wrong with the draft, as far as can be told before it runs; absent where nothing is. One of severity `error`
+    /// keeps it from being published.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub problems: Option<Vec<FieldError>>,
@@ -114,6 +129,9 @@ pub struct Publication {
     pub outgoing: Option<String>,
     /// In place of the draft; left out beside `outgoing` it stays as it runs.
     pub incoming: Option<String>,
+    /// Publish it although it does not fit the tracker; one that does not parse is refused all the same.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Which version to go back to.
@@ -136,6 +154,15 @@ pub struct CompareQuery {
     pub from: Option<String>,
     /// The number of a version, `published` or `draft`; `draft` unless told.
     pub to: Option<String>,
+}
+
+/// Which entity types.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DeclarationsQuery {
+    /// One more than those of the connection's triggers and twins and the tracker's default.
+    pub entity_type: Option<String>,
 }
 
 /// Which part of the list.

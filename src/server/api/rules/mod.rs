@@ -2,8 +2,12 @@
 //!
 //! ```text
 //!   PUT ──▶ draft ──publish──▶ version N+1 ◀──rollback── version M's text
-//!             │ does not parse: kept, `problems` tell      │ does not parse: 422, version N goes on running
+//!             │ does not parse or fit: kept,              │ does not parse: 422, version N goes on running
+//!             │ `problems` tell
 //! ```
+//!
+//! Publishing asks the tracker for its fields (`checking`): what would fail there is refused unless it is forced, and what
+//! cannot be asked for is told.
 //!
 //! Whoever writes says on which version it is based (`base`). Where another one runs meanwhile, the answer is 409
 //! `rule_changed`, at saving and at publishing: nobody's work is lost by somebody who did not see it.
@@ -16,6 +20,7 @@
 mod bodies;
 mod checking;
 mod comparing;
+mod known;
 mod publishing;
 mod trying;
 
@@ -23,10 +28,12 @@ use actix_web::{HttpResponse, web};
 
 use self::{
     bodies::{
-        CompareQuery, Comparison, Draft, NewDraft, Publication, Published, RollBack, RulesBody, VersionLine, VersionsQuery,
+        CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, PublishedNow, RollBack, RulesBody,
+        VersionLine, VersionsQuery,
     },
+    checking::Texts,
     comparing::Side,
-    publishing::{New, Outcome},
+    publishing::{Done, Fits, New, Outcome},
     trying::{NewTrial, Rule, TrialBody},
 };
 use super::{bodies::List, common::visible};
@@ -38,6 +45,7 @@ use crate::{
         token::Scope,
         version::{Imprint, RuleDraft},
     },
+    rules,
     server::kit::{Body, Caller, Code, Node, Problem, query},
     store::{StoreError, Tx},
 };
@@ -104,12 +112,18 @@ fn require_script(connection: &Connection) -> Result<(), Problem> {
     }
 }
 
-async fn body(node: &Node, published: Published, draft: Option<RuleDraft>) -> RulesBody {
+async fn body(
+    node: &Node,
+    connection: &Connection,
+    published: Published,
+    draft: Option<RuleDraft>,
+) -> Result<RulesBody, Problem> {
     let problems = match &draft {
-        Some(draft) => checking::problems(&*node.rules, &draft.outgoing, &draft.incoming).await,
+        Some(RuleDraft { outgoing, incoming, .. }) => checking::problems(node, connection, Texts { outgoing, incoming }).await?,
         None => Vec::new(),
     };
-    RulesBody { draft: draft.map(Draft::from), published, problems: Some(problems).filter(|problems| !problems.is_empty()) }
+    let problems = Some(problems).filter(|problems| !problems.is_empty());
+    Ok(RulesBody { draft: draft.map(Draft::from), published, problems })
 }
 
 /// The texts given; where none is given the draft's, else those that run.
@@ -136,10 +150,10 @@ pub async fn get(node: web::Data<Node>, caller: Caller, id: web::Path<Connection
     caller.require(Scope::Read)?;
     let connection = visible(&node, &caller, *id).await?;
     let (published, draft) = both(&node, &connection).await?;
-    Ok(HttpResponse::Ok().json(body(&node, published, draft).await))
+    Ok(HttpResponse::Ok().json(body(&node, &connection, published, draft).await?))
 }
 
-/// Saves the draft; one that does not parse is kept, and `problems` say where it does not. What runs stays.
+/// Saves the draft; one that does not parse or does not fit the tracker is kept, and `problems` say where. What runs stays.
 #[utoipa::path(put, path = "/connections/{id}/rules", tag = "rules", params(("id" = String, Path)), request_body = NewDraft,
     responses((status = 200, body = RulesBody)))]
 pub async fn save(
@@ -153,14 +167,15 @@ pub async fn save(
     require_script(&connection)?;
     given.check()?;
     let (published, draft) = publishing::save(&node, &caller, &connection, given).await?;
-    Ok(HttpResponse::Ok().json(body(&node, published, draft).await))
+    Ok(HttpResponse::Ok().json(body(&node, &connection, published, draft).await?))
 }
 
 /// Publishes the draft, or the texts given: a new version, which runs from the next change on.
 ///
-/// 200 where the texts run already: nothing is added.
+/// 200 where the texts run already: nothing is added. What does not fit the tracker is refused (`rule_unfit`) unless `force`
+/// is true; then, and where there are only warnings, `problems` tell it.
 #[utoipa::path(post, path = "/connections/{id}/rules/publish", tag = "rules", params(("id" = String, Path)),
-    request_body = Publication, responses((status = 201, body = Published), (status = 200, body = Published)))]
+    request_body = Publication, responses((status = 201, body = PublishedNow), (status = 200, body = PublishedNow)))]
 pub async fn publish(
     node: web::Data<Node>,
     caller: Caller,
@@ -181,10 +196,14 @@ pub async fn publish(
         }
         (None, None, Some(draft)) => (draft.outgoing, draft.incoming, given.base.into_iter().chain([draft.base]).collect()),
         (outgoing, incoming, _) => {
-            (outgoing.unwrap_or(running.outgoing), incoming.unwrap_or(running.incoming), given.base.into_iter().collect())
+            let (ran_out, ran_in) = (running.outgoing.clone(), running.incoming.clone());
+            (outgoing.unwrap_or(ran_out), incoming.unwrap_or(ran_in), given.base.into_iter().collect())
         }
     };
-    let new = New { outgoing, incoming, note: given.note, bases, action: "rules.publish" };
+    // What runs already is no news.
+    let told = given.force || running.says(&outgoing, &incoming);
+    let fits = if told { Fits::Told } else { Fits::Required };
+    let new = New { outgoing, incoming, note: given.note, fits, bases, action: "rules.publish" };
     publishing::publish(&node, &caller, &connection, new).await.map(answer)
 }
 
@@ -214,7 +233,7 @@ pub async fn test(
 
 /// Publishes an older version's texts again, as a new version.
 #[utoipa::path(post, path = "/connections/{id}/rules/rollback", tag = "rules", params(("id" = String, Path)),
-    request_body = RollBack, responses((status = 201, body = Published), (status = 200, body = Published)))]
+    request_body = RollBack, responses((status = 201, body = PublishedNow), (status = 200, body = PublishedNow)))]
 pub async fn rollback(
     node: web::Data<Node>,
     caller: Caller,
@@ -232,14 +251,16 @@ pub async fn rollback(
         "" => format!("Back to version {version}"),
         _ => given.note,
     };
-    let new = New { outgoing, incoming, note, bases: Vec::new(), action: "rules.rollback" };
+    // It ran before, and going back must not wait for the tracker's fields.
+    let new = New { outgoing, incoming, note, fits: Fits::Told, bases: Vec::new(), action: "rules.rollback" };
     publishing::publish(&node, &caller, &connection, new).await.map(answer)
 }
 
-fn answer(outcome: Outcome) -> HttpResponse {
+fn answer(Done { outcome, problems }: Done) -> HttpResponse {
+    let problems = Some(problems).filter(|problems| !problems.is_empty());
     match outcome {
-        Outcome::Made(version) => HttpResponse::Created().json(version),
-        Outcome::Ran(version) => HttpResponse::Ok().json(version),
+        Outcome::Made(version) => HttpResponse::Created().json(PublishedNow { version, problems }),
+        Outcome::Ran(version) => HttpResponse::Ok().json(PublishedNow { version, problems }),
     }
 }
 
@@ -304,6 +325,34 @@ pub async fn compare(
     let to = side(&node, &connection, ("to", asked.to.as_deref().unwrap_or("draft")), &published, &draft).await?;
     let told = web::block(move || comparing::compare(from, to)).await;
     Ok(HttpResponse::Ok().json(told.map_err(|_| Problem::new(Code::Stopping, "The node is stopping; try again in a moment."))?))
+}
+
+/// Type declarations for editors (`wicketgate.d.ts`): what the rules see, with the tracker's own field names.
+#[utoipa::path(get, path = "/connections/{id}/rules/declarations", tag = "rules",
+    params(("id" = String, Path), DeclarationsQuery),
+    responses((status = 200, description = "TypeScript declarations", content_type = "text/plain", body = String)))]
+pub async fn declarations(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    asked: web::Query<DeclarationsQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Read)?;
+    let connection = visible(&node, &caller, *id).await?;
+    let wanted = asked.entity_type.as_deref().map(str::trim);
+    if let Some(wanted) = wanted {
+        query::text("entity_type", wanted, 1, bodies::NAME)?;
+    }
+    let tracker = node.trackers.get(&connection.tracker).ok_or_else(no_pair)?;
+    let known = known::known(&node, &connection, &**tracker, wanted.map(str::to_owned)).await?;
+    let refused = known.refused.into_iter().find(|(refused, _)| Some(refused.as_str()) == wanted).map(|(_, error)| error);
+    if let Some(error) = known.silent.or(refused) {
+        return Err(error.into());
+    }
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header(("content-disposition", "attachment; filename=\"wicketgate.d.ts\""))
+        .body(rules::declarations(&connection.name, &known.descriptions)))
 }
 
 /// One side of a comparison; without a draft, `draft` is what runs.

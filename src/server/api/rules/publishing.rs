@@ -3,7 +3,9 @@
 
 use super::{
     bodies::{NewDraft, Published},
-    built_in, checking, no_pair, require_script, running,
+    built_in,
+    checking::{self, Texts},
+    no_pair, require_script, running,
 };
 use crate::{
     clock::Time,
@@ -13,7 +15,7 @@ use crate::{
         rule::RulePair,
         version::{Imprint, RuleDraft, RuleVersion},
     },
-    server::kit::{Caller, Code, Node, Problem},
+    server::kit::{Caller, Code, FieldError, Node, Problem},
     store::{Notice, StoreError, Topic, Tx},
 };
 
@@ -22,10 +24,21 @@ pub(super) struct New {
     pub(super) outgoing: String,
     pub(super) incoming: String,
     pub(super) note: String,
+    /// Whether it must fit the tracker; a version that ran before need not.
+    pub(super) fits: Fits,
     /// Each of these must be the version that runs; a roll back has none.
     pub(super) bases: Vec<u32>,
     /// Its word in the audit log.
     pub(super) action: &'static str,
+}
+
+/// What the tracker's say counts for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Fits {
+    /// An error keeps it back.
+    Required,
+    /// It is only told.
+    Told,
 }
 
 /// What runs after a publication.
@@ -34,6 +47,13 @@ pub(super) enum Outcome {
     Made(Published),
     /// The same texts ran already: nothing was added.
     Ran(Published),
+}
+
+/// A publication that was not refused.
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    /// What is told about its texts.
+    pub(super) problems: Vec<FieldError>,
 }
 
 /// The connection and what runs on it, where its rules may be written.
@@ -101,8 +121,10 @@ pub(super) async fn save(
 }
 
 /// Publishes a pair that parses.
-pub(super) async fn publish(node: &Node, caller: &Caller, connection: &Connection, new: New) -> Result<Outcome, Problem> {
-    checking::require(&*node.rules, &new.outgoing, &new.incoming).await?;
+pub(super) async fn publish(node: &Node, caller: &Caller, connection: &Connection, new: New) -> Result<Done, Problem> {
+    let texts = Texts { outgoing: &new.outgoing, incoming: &new.incoming };
+    checking::require_parses(&*node.rules, texts).await?;
+    let problems = checking::require_fits(node, connection, texts, new.fits == Fits::Told).await?;
     let (id, pair, now, caller) = (connection.id, built_in(node, connection), node.now(), caller.clone());
     let published = node.store.write("api.rules.publish", move |tx| {
         Box::pin(async move {
@@ -126,7 +148,7 @@ pub(super) async fn publish(node: &Node, caller: &Caller, connection: &Connectio
             Ok(Ok(Outcome::Made(version.into())))
         })
     });
-    published.await?
+    Ok(Done { outcome: published.await??, problems })
 }
 
 /// Adds the version, and ends the draft that became it; another draft is somebody's work and stays.

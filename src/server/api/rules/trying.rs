@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::checking;
+use super::{bodies::NAME, checking};
 use crate::{
     domain::{
         history::FieldChange,
@@ -15,8 +15,7 @@ use crate::{
     sync::dry_run::{Trial, Tried, Way},
 };
 
-/// Longest name of a type, and longest key.
-const NAME: usize = 200;
+/// Longest key.
 const KEY: usize = 2_000;
 
 /// Which rule.
@@ -101,6 +100,9 @@ pub struct TrialBody {
     pub log: Vec<String>,
     /// How long the run took, in microseconds.
     pub took_us: u64,
+    /// Bytes that the rule's engine had in use when the run ended, the language, the record and what it left among them; null
+    /// where it did not end well.
+    pub memory_bytes: Option<u64>,
 }
 
 impl NewTrial {
@@ -128,7 +130,7 @@ impl NewTrial {
 
 impl From<Tried> for TrialBody {
     fn from(tried: Tried) -> Self {
-        let Tried { error, skip, replica, entity_type, assigned, differences, cut, wishes, log, took } = tried;
+        let Tried { error, skip, replica, entity_type, assigned, differences, cut, wishes, log, took, memory } = tried;
         Self {
             error: error.map(|error| checking::told("rule", error)),
             skip,
@@ -140,6 +142,7 @@ impl From<Tried> for TrialBody {
             wishes: wishes.into(),
             log,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: memory,
         }
     }
 }
