@@ -58,11 +58,11 @@ async fn a_run_is_paused_resumed_and_cancelled() {
     .await;
     let job = world.public.post(&format!("{trigger}/run"), json!({})).await;
     let path = format!("/jobs/{}", job["id"].as_str().expect("an id"));
-    until_said("some", async || world.public.get(&path).await["done"].as_u64() >= Some(100)).await;
+    until_said("some", async || world.public.get(&path).await["done"].as_u64() >= Some(30)).await;
     let paused = world.public.post(&format!("{path}/pause"), json!({})).await;
     assert_eq!((&paused["status"], &paused["paused"]), (&json!("running"), &json!(true)), "{paused}");
     world.private.post(&format!("/connections/{}/activate", world.connection), json!({})).await;
-    until("those that were left", || world.tracker.handle.count() >= 100).await;
+    until("those that were left", || world.tracker.handle.count() >= 30).await;
     world.quiet().await;
     let stood = world.public.get(&path).await;
     assert!(stood["done"].as_u64() < Some(400) && world.tracker.handle.count() < 400, "it stands still: {stood}");
@@ -90,7 +90,7 @@ async fn a_run_goes_on_behind_a_restart_and_an_org_that_is_away() {
     world.private.post(&format!("/connections/{}/deactivate", world.connection), json!({})).await;
     let job = world.public.post(&format!("{trigger}/run"), json!({})).await;
     let path = format!("/jobs/{}", job["id"].as_str().expect("an id"));
-    until_said("some", async || world.public.get(&path).await["done"].as_u64() >= Some(100)).await;
+    until_said("some", async || world.public.get(&path).await["done"].as_u64() >= Some(30)).await;
     world.public.stop().await;
     world.org.handle.fail(Fault::at("/query", 2, FaultKind::Html503));
     world.public.start().await;

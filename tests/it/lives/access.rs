@@ -15,14 +15,29 @@ const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The lowest scope of an operation.
 fn lowest(method: &str, path: &str) -> usize {
-    let operate =
-        ["/activate", "/deactivate", "/twins", "/twins/link", "/twins/stop", "/triggers/count", "/retry", "/skip", "/check"];
+    let operate = [
+        "/activate",
+        "/deactivate",
+        "/twins",
+        "/twins/link",
+        "/twins/stop",
+        "/triggers/count",
+        "/retry",
+        "/skip",
+        "/check",
+        "/run",
+        "/preview",
+        "/reapply",
+        "/reconcile",
+        "/pause",
+        "/resume",
+    ];
     match (method, path) {
         (_, "/tokens" | "/tokens/{id}" | "/audit" | "/trackers/{name}/rotate-token" | "/trackers/{name}/sign-in") => 3,
         ("get", _) => 0,
         ("post", "/destinations/check") => 2,
         ("post", path) if operate.iter().any(|end| path.ends_with(end)) => 1,
-        ("delete", "/twins/{id}") => 1,
+        ("delete", "/twins/{id}" | "/jobs/{id}") => 1,
         _ => 2,
     }
 }
