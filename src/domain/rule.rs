@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    ask::Host,
     comment::{Attachment, Comment},
     connection::Mode,
     replica::{Fields, TooBig},
@@ -188,6 +189,9 @@ pub enum RuleError {
     /// It hit a limit.
     #[error("the rule was stopped: {0}")]
     Limit(String),
+    /// Whoever answers its asks ended it, and knows why.
+    #[error("the run was ended")]
+    Ended,
     /// The engine itself failed; trying again may help.
     #[error("the rule could not be run: {0}")]
     Engine(String),
@@ -203,8 +207,8 @@ fn at(line: Option<u32>, column: Option<u32>, text: Option<&str>) -> String {
 /// What runs rules.
 #[async_trait::async_trait]
 pub trait RuleEngine: Send + Sync {
-    /// Runs one rule's source on one input, within limits.
-    async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError>;
+    /// Runs one rule's source on one input, within limits; `host` answers what it asks.
+    async fn run(&self, source: &str, input: &RuleInput, host: &dyn Host) -> Result<RuleOutput, RuleError>;
     /// Parses one rule's source without running it.
     async fn check(&self, source: &str) -> Result<(), RuleError>;
     /// Evaluates a JavaScript expression on `entity` (the `webhook` tracker's filter).

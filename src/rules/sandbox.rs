@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{
     limits,
+    pipe::Pipe,
     protocol::{Kind, Order, Verdict},
     realm::Realm,
     source::{self, Failed, RULE_FILE},
@@ -46,8 +48,8 @@ pub enum Remains {
 
 impl Sandbox {
     /// Makes the engine.
-    pub fn new() -> Result<Self, String> {
-        Ok(Self { loaded: HashMap::new(), realm: Realm::new()?, runs: 0 })
+    pub fn new(pipe: &Rc<Pipe>) -> Result<Self, String> {
+        Ok(Self { loaded: HashMap::new(), realm: Realm::new(pipe)?, runs: 0 })
     }
 
     /// Runs the script once.
@@ -57,7 +59,7 @@ impl Sandbox {
         let (realm, loaded) = (&self.realm, &mut self.loaded);
         let verdict = realm.within(Duration::from_millis(order.wall_ms), |ctx| match run(ctx, realm, loaded, order) {
             Ok(verdict) => verdict,
-            Err((error, shift)) => blame(ctx, error, shift, started.elapsed()),
+            Err((error, shift)) => blame(ctx, error, shift, realm.own_time(started)),
         });
         if self.realm.was_stopped() || matches!(verdict, Verdict::Limit(_)) {
             let stopped = self.realm.was_stopped();
@@ -65,7 +67,7 @@ impl Sandbox {
             let verdict = if stopped { Verdict::Limit(format!("it ran longer than {} ms", order.wall_ms)) } else { verdict };
             return Ran { verdict, remains: Remains::Broken };
         }
-        let fit = self.runs < limits::MOST_RUNS && started.elapsed() < limits::QUICK && !self.realm.has_leftovers();
+        let fit = self.runs < limits::MOST_RUNS && self.realm.own_time(started) < limits::QUICK && !self.realm.has_leftovers();
         Ran { verdict, remains: if fit { Remains::Fit(Box::new(self)) } else { Remains::Spent } }
     }
 }
@@ -96,7 +98,8 @@ fn play<'js>(ctx: &Ctx<'js>, realm: &Realm, order: &Order<'_>, make: Value<'js>)
     if order.kind == Kind::Expression {
         return play.call((make, scene)).map(Verdict::Truth);
     }
-    let left: String = play.call((make, scene, order.told.get()))?;
+    let (now, seed) = order.moment.map(|moment| (moment.now.millis(), moment.seed)).unzip();
+    let left: String = play.call((make, scene, order.told.get(), now, seed))?;
     if left.len() > limits::MAX_OUTCOME {
         let (bytes, most) = (left.len(), limits::MAX_OUTCOME);
         return Ok(Verdict::Limit(format!("it left {bytes} bytes; at most {most} can be kept")));

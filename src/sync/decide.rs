@@ -286,7 +286,7 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
         let input = view::incoming(worker, &item.connection, ours, (replica, item.folded.deleted), &description);
         let rules = worker.parts.rules.clone();
         let source = pair.incoming.clone();
-        async move { rules.run(&source, &input).await }
+        async move { rules.run(&source, &input, &crate::domain::ask::Nobody).await }
     };
     let output = run(weighed.replica.clone()).await.map_err(|error| Trouble::rule("incoming", &error))?;
     if let Some(reason) = output.skip {

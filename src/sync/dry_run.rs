@@ -196,7 +196,7 @@ async fn describe(worker: &Worker, entity_type: &str) -> Result<Description, Ref
 
 async fn run(worker: &Worker, rule: &str, input: &RuleInput) -> (Result<RuleOutput, RuleError>, Duration) {
     let began = Instant::now();
-    let output = worker.parts.rules.run(rule, input).await;
+    let output = worker.parts.rules.run(rule, input, &crate::domain::ask::Nobody).await;
     (output, began.elapsed())
 }
 

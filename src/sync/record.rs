@@ -204,7 +204,7 @@ async fn speak(
         Ok(input) => input,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
-    let output = match worker.parts.rules.run(&pair.outgoing, &input).await {
+    let output = match worker.parts.rules.run(&pair.outgoing, &input, &crate::domain::ask::Nobody).await {
         Ok(output) => output,
         Err(error) => return park(worker, twin, case, Trouble::rule("outgoing", &error)),
     };

@@ -74,7 +74,7 @@ impl Trouble {
             RuleError::TooBig(_) => ("replica_too_large", "Let the rule send less of this record.", Again::Newer),
             RuleError::Script { advice, .. } => ("rule_failed", advice.as_str(), Again::Person),
             RuleError::Limit(_) => ("rule_limit", "Make the rule do less, then retry.", Again::Person),
-            RuleError::Engine(_) => ("rule_engine", "Nothing to do if it passes; else look at the node's log.", Again::Soon),
+            RuleError::Engine(_) | RuleError::Ended => ("rule_engine", "Nothing to do if it passes; else look at the node's log.", Again::Soon),
         };
         Self {
             code: code.to_owned(),

@@ -200,7 +200,7 @@ pub(super) async fn replica_of(
     let (shown, _) = plan::settle::without_cut_edits(memory, &entity.fields);
     let shown = Entity { fields: shown, ..entity.clone() };
     let input = view::outgoing(worker, connection, memory, &shown, memory.sent.is_none()).await.ok()?;
-    let output = worker.parts.rules.run(outgoing, &input).await.ok()?;
+    let output = worker.parts.rules.run(outgoing, &input, &crate::domain::ask::Nobody).await.ok()?;
     output.skip.is_none().then_some(output.replica)
 }
 

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde_json::{Map, Value, json};
 use wicketgate::{
     domain::{
+        ask::Nobody,
         comment::Comment,
         connection::Mode,
         rule::{ConnectionView, EntityView, Merge, RuleEngine as _, RuleInput, RuleOutput},
@@ -48,7 +49,7 @@ async fn sent(source: &str, record: Value, changed: &[&str]) -> RuleOutput {
         connection: connection(),
         described: BTreeMap::new(),
     };
-    pool().run(source, &input).await.expect("runs")
+    pool().run(source, &input, &Nobody).await.expect("runs")
 }
 
 fn received(entity: EntityView, replica: Value) -> RuleInput {
@@ -65,11 +66,11 @@ fn received(entity: EntityView, replica: Value) -> RuleInput {
 }
 
 async fn made(source: &str, replica: Value) -> RuleOutput {
-    pool().run(source, &received(EntityView::default(), replica)).await.expect("runs")
+    pool().run(source, &received(EntityView::default(), replica), &Nobody).await.expect("runs")
 }
 
 async fn updated(source: &str, record: Value, replica: Value) -> RuleOutput {
-    pool().run(source, &received(case(record), replica)).await.expect("runs")
+    pool().run(source, &received(case(record), replica), &Nobody).await.expect("runs")
 }
 
 #[tokio::test]
@@ -188,7 +189,7 @@ async fn one_rule_serves_several_entity_types() {
     );
     let mut lead = case(json!({}));
     lead.entity_type = "Lead".to_owned();
-    let output = pool().run(rule, &received(lead, json!({"type": "task"}))).await.expect("runs");
+    let output = pool().run(rule, &received(lead, json!({"type": "task"})), &Nobody).await.expect("runs");
     assert_eq!(output.skip.as_deref(), Some("nothing is known about Lead"));
 }
 

@@ -106,7 +106,7 @@ async fn every_example_of_the_reference_leaves_what_it_says() {
         let outgoing = block.kind == "js outgoing";
         let known = ["js outgoing", "js incoming", "js incoming first", "js incoming deleted"].contains(&block.kind.as_str());
         assert!(known, "RULES.md:{}: which rule is this?", block.line);
-        let result = pool.run(&block.text, &stage(&block.kind, &samples)).await;
+        let result = pool.run(&block.text, &stage(&block.kind, &samples), &Nobody).await;
         let said: Vec<&Block> = after.iter().take_while(|block| !block.kind.starts_with("js ")).collect();
         assert!(!said.is_empty(), "RULES.md:{}: what does it leave?", block.line);
         for said in said {
@@ -123,7 +123,7 @@ async fn every_helper_is_in_the_reference() {
         "for (const [name, helper] of Object.entries({ nodeHelper, commentHelper, attachmentHelper, syncHelper, log })) {
         for (const member of Object.keys(helper)) log.info(`${name}.${member}`);
     }";
-    let log = pool().run(source, &outgoing(json!({}))).await.expect("runs").log;
+    let log = pool().run(source, &outgoing(json!({})), &Nobody).await.expect("runs").log;
     let names: Vec<&str> = log.iter().filter_map(|line| line.strip_prefix("info: ")).collect();
     let notations = names.iter().filter(|name| name.contains("To")).filter(|name| !name.ends_with("toDate")).count();
     assert_eq!((names.len() > 30, notations), (true, 20 + 1), "each notation to each other, and `linkTo`");

@@ -109,7 +109,7 @@ struct NoRules;
 
 #[async_trait]
 impl RuleEngine for NoRules {
-    async fn run(&self, _: &str, _: &RuleInput) -> Result<RuleOutput, RuleError> {
+    async fn run(&self, _: &str, _: &RuleInput, _: &dyn crate::domain::ask::Host) -> Result<RuleOutput, RuleError> {
         Ok(RuleOutput::default())
     }
     async fn matches(&self, _: &str, _: &EntityView) -> Result<bool, RuleError> {

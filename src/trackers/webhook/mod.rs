@@ -320,7 +320,7 @@ impl Tracker for Webhook {
                     false
                 }
                 Err(error @ (RuleError::Limit(_) | RuleError::TooBig(_))) => return Err(refused_filter(error.to_string())),
-                Err(RuleError::Engine(detail)) => return Err(engine_failed(detail)),
+                Err(error @ (RuleError::Engine(_) | RuleError::Ended)) => return Err(engine_failed(error.to_string())),
             });
         }
         Ok(matching)
@@ -347,7 +347,7 @@ impl Tracker for Webhook {
                     return Err(refused_filter(message));
                 }
                 Err(error @ (RuleError::Limit(_) | RuleError::TooBig(_))) => return Err(refused_filter(error.to_string())),
-                Err(RuleError::Engine(detail)) => return Err(engine_failed(detail)),
+                Err(error @ (RuleError::Engine(_) | RuleError::Ended)) => return Err(engine_failed(error.to_string())),
                 Ok(_) | Err(RuleError::Script { .. }) => {}
             }
         }

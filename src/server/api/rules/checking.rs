@@ -39,6 +39,6 @@ pub(super) fn told(field: &'static str, error: RuleError) -> FieldError {
         RuleError::Script { line, column, line_text, advice, .. } => {
             FieldError { line, column, text: line_text, ..FieldError::new(field, format!("{message}. {advice}")) }
         }
-        RuleError::TooBig(_) | RuleError::Limit(_) | RuleError::Engine(_) => FieldError::new(field, message),
+        RuleError::TooBig(_) | RuleError::Limit(_) | RuleError::Engine(_) | RuleError::Ended => FieldError::new(field, message),
     }
 }
