@@ -70,6 +70,29 @@ pub struct Request {
     pub body: Option<Value>,
 }
 
+impl Request {
+    /// Refuses what is no path of the tracker's own.
+    pub fn check(&self) -> Result<(), Unanswered> {
+        let refuse = |why: &str| Err(Unanswered::refused("bad_path", format!("httpClient: {why}")));
+        let whole = self.path.as_str();
+        let path = whole.split('?').next().unwrap_or_default();
+        if !whole.starts_with('/') || whole.starts_with("//") || path.contains('\\') {
+            return refuse("rules reach their own tracker only: give the path, as in /services/data/v62.0/query, and no address");
+        }
+        if whole.len() > MOST_PATH {
+            return refuse(&format!("the path has {} bytes; at most {MOST_PATH} are sent", whole.len()));
+        }
+        if whole.contains('#') || whole.chars().any(char::is_control) {
+            return refuse("the path has a letter that none can have: a control character, or # (write %23)");
+        }
+        let lowered = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+        if lowered.split('/').any(|part| part == "..") {
+            return refuse("the path must not go back by `..`");
+        }
+        Ok(())
+    }
+}
+
 /// One ask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
@@ -148,5 +171,42 @@ impl Host for Nobody {
 
     async fn ask(&self, _: Ask) -> Result<Value, Unanswered> {
         Err(Unanswered::refused("nobody", "nobody is there to answer"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_the_trackers_own_pass() {
+        let check = |path: &str| Request { method: Method::Get, path: path.to_owned(), body: None }.check();
+        for path in ["/query?q=SELECT Id FROM User WHERE Name = 'a..b//c'", "/services/data/v62.0/limits", "/a/...", "/", "/a//b"]
+        {
+            assert_eq!(check(path), Ok(()), "{path}");
+        }
+        for path in [
+            "https://evil.example/",
+            "http:/x",
+            "//evil.example/x",
+            "/\\evil.example",
+            "\\\\evil",
+            "",
+            "query",
+            " /query",
+            "@evil.example/",
+            "/a/../../x",
+            "/a/%2e%2E/x",
+            "/a/.%2e",
+            "/a%2f..%2fb",
+            "/a\nHost: evil",
+            "/a\0",
+            "/a#b",
+            "/..",
+            "/a/%2e./",
+        ] {
+            assert!(matches!(check(path), Err(Unanswered::Refused { .. })), "{path}");
+        }
+        assert!(check(&format!("/{}", "x".repeat(MOST_PATH))).is_err());
     }
 }

@@ -256,9 +256,10 @@ impl<S> Talk<'_, '_, S> {
         }
         let answered = match serde_json::from_str(ask.get()) {
             Ok(ask) => self.wait(host, ask).await?,
-            Err(error) => {
-                Err(Unanswered::refused("not_json", format!("what was asked is not valid (text with half a character?): {error}")))
-            }
+            Err(error) => Err(Unanswered::refused(
+                "not_json",
+                format!("what was asked is not valid (text with half a character?): {error}"),
+            )),
         };
         self.ended |= answered == Err(Unanswered::Ended);
         let reply = frame::frame(&Reply::of(&answered)).unwrap_or_default();

@@ -152,7 +152,10 @@ async fn write(worker: &Worker, works: Vec<Work>) -> Result<(), Failure> {
         })
         .collect();
     if !kept.is_empty() {
-        let settle = Settle { twins: kept, ..Settle::default() };
+        // A record that a rule waits for: once it is there, that run is known to be still its first.
+        let journal =
+            works.iter().filter(|work| work.kind == WriteKind::Create).filter_map(|work| work.storing.clone()).collect();
+        let settle = Settle { twins: kept, journal, ..Settle::default() };
         settle.commit(&worker.parts.store, worker.parts.clock.as_ref(), "writes_kept").await?;
     }
     let writes: Vec<Write> = works

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     apply::entity_of,
+    asks::Desk,
     ending::{finish, park, refuse, without_record},
     fold::Folded,
     judge::Failure,
@@ -13,21 +14,22 @@ use super::{
         incoming::{Choice, Chosen, NotListed, Weighed},
     },
     settle::{Again, Settle, Trouble},
-    view, written,
+    view::{self, Task},
+    written,
 };
 use crate::{
     clock::Time,
     domain::{
         connection::Connection,
         event::Sync,
-        history::Outcome,
-        ids::{EntityRef, TwinId, WriteId},
+        history::{Direction, Outcome},
+        ids::{EntityRef, EventId, TwinId, WriteId},
         replica::Fields,
-        rule::Wishes,
+        rule::{RuleInput, RuleOutput, Wishes},
         tracker::{Caller, Description, Entity, Found, WriteKind},
         twin::{Memory, PendingWrite, Status, Twin},
     },
-    store::rows::{LinkState, Unseen},
+    store::rows::{JournalRow, LinkState, Lookup, Unseen},
 };
 
 /// A claimed twin with all that is needed to judge its events.
@@ -60,6 +62,10 @@ pub(super) struct Work {
     pub read_at: Option<Time>,
     pub log: Vec<String>,
     pub wishes: Wishes,
+    /// What the rule looked for in vain.
+    pub lookups: Vec<Lookup>,
+    /// The rule waits for this write (`store(entity)`), and runs again after it.
+    pub storing: Option<JournalRow>,
 }
 
 /// What a decision is.
@@ -236,11 +242,19 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
         return ended(finish(worker, twin, &item.folded, Outcome::Applied, None));
     }
     let entity = entity_of(&twin, item.record.as_ref());
-    match choose(worker, &item, &twin, entity).await {
-        Ok(choice) => {
-            let work = conclude(worker, item, twin, choice);
+    let task = match view::work(worker, &item.connection, &twin, Direction::In).await {
+        Ok(task) => task,
+        Err(trouble) => return ended(park(worker, twin, &item.folded, trouble)),
+    };
+    let choice = choose(worker, &item, (&twin, entity), &task).await;
+    let lookups = task.desk.lookups(|| super::late::told(&item, EventId(worker.parts.clock.id())));
+    let ended = |settle: Settle| Decided::Ended(Box::new(Settle { lookups: lookups.clone(), ..settle }));
+    match choice {
+        Ok(mut choice) => {
+            choice.log.splice(0..0, task.desk.told());
+            let work = Work { lookups: lookups.clone(), ..conclude(worker, item, twin, choice) };
             if work.kind == WriteKind::Update && work.chosen.write.is_empty() {
-                ended(written::nothing_to_write(worker, work).await)
+                Decided::Ended(Box::new(written::nothing_to_write(worker, work).await))
             } else {
                 Decided::Write(Box::new(work))
             }
@@ -275,25 +289,44 @@ struct Choosing {
     before: Option<Entity>,
     log: Vec<String>,
     wishes: Wishes,
+    storing: Option<JournalRow>,
 }
 
-async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity>) -> Result<Choosing, Stop> {
-    let pair = view::rules(worker, &item.connection).await?;
+async fn choose(
+    worker: &Worker,
+    item: &Item,
+    (twin, before): (&Twin, Option<Entity>),
+    Task { pair, desk }: &Task,
+) -> Result<Choosing, Stop> {
     let (weighed, first_seen) = super::weighing::weigh(worker, item, twin, before.as_ref(), &pair.outgoing).await;
     let description = describe(worker, before.as_ref().map(|entity| entity.entity_type.as_str())).await?;
-    let run = |replica: Fields| {
+    // `store(entity)` made the record in an earlier run of this work.
+    let made_here = desk.made_here() && twin.memory.received.is_none();
+    let run = async |replica: Fields, desk: &Desk| {
         let ours = (before.as_ref(), twin.memory.received.as_ref());
-        let input = view::incoming(worker, &item.connection, ours, (replica, item.folded.deleted), &description);
-        let rules = worker.parts.rules.clone();
-        let source = pair.incoming.clone();
-        async move { rules.run(&source, &input, &crate::domain::ask::Nobody).await }
+        let mut input = view::incoming(worker, &item.connection, ours, (replica, item.folded.deleted), &description);
+        if let RuleInput::Incoming { first_sync, .. } = &mut input {
+            *first_sync |= made_here;
+        }
+        worker.parts.rules.run(&pair.incoming, &input, desk).await
     };
-    let output = run(weighed.replica.clone()).await.map_err(|error| Trouble::rule("incoming", &error))?;
+    let mut storing = None;
+    let output = match run(weighed.replica.clone(), desk).await {
+        Ok(output) => output,
+        Err(error) => {
+            let asked = *desk.trouble("incoming", &error).map_or_else(Ok, Err)?;
+            storing = Some(asked.row);
+            RuleOutput { assigned: asked.assigned, entity_type: asked.entity_type, ..RuleOutput::default() }
+        }
+    };
     if let Some(reason) = output.skip {
         return Err(Stop::Skip(reason));
     }
     let assigned_before = match (&weighed.before, &before) {
-        (Some(fields), Some(_)) => Some(run(fields.clone()).await.map_err(|error| Trouble::rule("incoming", &error))?.assigned),
+        (Some(fields), Some(_)) => {
+            let compared = run(fields.clone(), &desk.beside()).await;
+            Some(compared.map_err(|error| Trouble::rule("incoming", &error))?.assigned)
+        }
         _ => None,
     };
     let entity_type = before.as_ref().map(|entity| entity.entity_type.clone()).or(output.entity_type);
@@ -312,7 +345,7 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
         description: &description,
     };
     let chosen = plan::incoming::choose(&twin.memory, choice).map_err(|missing| Stop::Park(not_listed(&missing)))?;
-    Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log, wishes: output.wishes })
+    Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log, wishes: output.wishes, storing })
 }
 
 async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Description, Stop> {
@@ -321,7 +354,7 @@ async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Descript
 }
 
 fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> Work {
-    let Choosing { weighed, first_seen, chosen, entity_type, before, log, wishes } = choosing;
+    let Choosing { weighed, first_seen, chosen, entity_type, before, log, wishes, storing } = choosing;
     twin.memory.first_seen = first_seen;
     plan::incoming::note_flips(&mut twin.memory, &weighed, worker.parts.clock.now());
     let kind = if before.is_some() { WriteKind::Update } else { WriteKind::Create };
@@ -347,6 +380,8 @@ fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> 
         read_at: item.read_at,
         log,
         wishes,
+        lookups: Vec::new(),
+        storing,
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! Doors and the link leave durable work in the store and wake a worker; each worker claims under leases, works outside
 //! any transaction, and ends its work in one ([`settle`]). A crash anywhere repeats work, so every step asks what is
-//! already true before it acts. `wishes` is what people ask for, `afterwards` what rules ask for, `look` what the messages do not tell, `rest` what
+//! already true before it acts. `wishes` is what people ask for, `afterwards` what rules ask for, `asks` what they
+//! ask while they run, `look` what the messages do not tell, `rest` what
 //! happens while a tracker cannot be reached.
 //!
 //! Traps: never write a twin without holding its lease, or a worker's older copy overwrites it; never end a change in
@@ -16,6 +17,7 @@
 
 mod afterwards;
 mod apply;
+mod asks;
 mod decide;
 mod doubt;
 pub mod dry_run;
@@ -27,6 +29,7 @@ mod housekeeping;
 mod incoming;
 mod judge;
 mod known;
+mod late;
 mod links;
 mod look;
 mod outgoing;

@@ -18,7 +18,7 @@ use crate::{
         change::Change,
         connection::Connection,
         event::{Body, Sync},
-        history::{FieldChange, Outcome},
+        history::{Direction, FieldChange, Outcome},
         ids::{ConnectionId, EntityRef, EventId, TwinId, twin_id},
         replica,
         tracker::{Entity, Found},
@@ -170,12 +170,14 @@ async fn speak(
     let mut done = Settle::default();
     let ids = (Some(twin.connection_id), Some(twin.id));
     let lines = |outcome, reason| lines_of(worker, (&case.entity_type, &case.key), changes, ids, outcome, reason);
+    let work = (twin.connection_id, twin.id, Direction::Out);
     if connection.is_new() {
         done.history = lines(Outcome::Skipped, Some("the connection is pending".to_owned()));
         return done;
     }
     if twin.status == Status::Stopped && !twin.memory.deleted_here {
         done.history = lines(Outcome::Skipped, Some("stopped".to_owned()));
+        done.ended.push(work);
         done.twins.push(twin);
         return done;
     }
@@ -196,18 +198,25 @@ async fn speak(
     }
     plan::settle::without_open_write(&twin.memory, &mut shown);
     let shown = Entity { fields: shown, ..entity.clone() };
-    let pair = match view::rules(worker, connection).await {
-        Ok(pair) => pair,
+    let task = match view::work(worker, connection, &twin, Direction::Out).await {
+        Ok(task) => task,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
     let input = match view::outgoing(worker, connection, &twin.memory, &shown, twin.remote.is_none()).await {
         Ok(input) => input,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
-    let output = match worker.parts.rules.run(&pair.outgoing, &input, &crate::domain::ask::Nobody).await {
+    let ran = worker.parts.rules.run(&task.pair.outgoing, &input, &task.desk).await;
+    done.lookups = task.desk.lookups(Default::default);
+    let output = match ran {
         Ok(output) => output,
-        Err(error) => return park(worker, twin, case, Trouble::rule("outgoing", &error)),
+        Err(error) => {
+            let trouble = task.desk.trouble("outgoing", &error).unwrap_or_else(|_| Trouble::rule("outgoing", &error));
+            done.join(park(worker, twin, case, trouble));
+            return done;
+        }
     };
+    done.ended.push(work);
     if let Some(reason) = output.skip {
         done.history = lines(Outcome::Skipped, Some(reason));
         if twin.memory.sent.is_some() || twin.memory.received.is_some() {
@@ -257,6 +266,7 @@ async fn speak(
     }
     let correlation = changes.last().map(|change| change.change.correlation);
     let told = super::afterwards::outgoing(worker, connection, (&mut twin, &output.wishes), correlation, &mut done).await;
+    let told: Vec<String> = task.desk.told().into_iter().chain(told).collect();
     if let Some(line) = done.history.iter_mut().find(|line| line.outcome != Outcome::Superseded && !told.is_empty()) {
         line.reason = Some(line.reason.iter().chain(&told).cloned().collect::<Vec<_>>().join("; "));
     }

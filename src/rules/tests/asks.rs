@@ -124,10 +124,9 @@ async fn a_record_is_stored_with_what_was_assigned_so_far_and_has_a_key_then() {
     assert_eq!(Value::Object(output.assigned), json!({"Subject": "S", "Key__c": "k1"}));
     let assigned = fields(json!({"Subject": "S"}));
     assert_eq!(desk.asked(), [Ask::Store { entity_type: Some("Case".to_owned()), assigned }]);
-    for (source, input, words) in [
-        ("store({})", &input, "give it `entity`"),
-        ("store(entity)", &outgoing(json!({})), "belongs in the incoming rule"),
-    ] {
+    for (source, input, words) in
+        [("store({})", &input, "give it `entity`"), ("store(entity)", &outgoing(json!({})), "belongs in the incoming rule")]
+    {
         let message = pool().run(source, input, &Desk::default()).await.expect_err("refused").to_string();
         assert!(message.contains(words), "`{source}`: {message}");
     }
@@ -135,12 +134,15 @@ async fn a_record_is_stored_with_what_was_assigned_so_far_and_has_a_key_then() {
 
 #[tokio::test]
 async fn values_are_quoted_for_queries() {
-    let source = "const x = \"O'Neil\\\\ \\n\"; replica.q = soql`SELECT Id FROM User WHERE Name = ${x} AND Age = ${3} AND B = ${null}
+    let source =
+        "const x = \"O'Neil\\\\ \\n\"; replica.q = soql`SELECT Id FROM User WHERE Name = ${x} AND Age = ${3} AND B = ${null}
 AND D > ${new Date(0)} AND E IN ${['a', \"b'\"]}`; replica.one = soql('it\\'s')";
     let expected = json!({"q": "SELECT Id FROM User WHERE Name = 'O\\'Neil\\\\ \\n' AND Age = 3 AND B = null\nAND D > 1970-01-01T00:00:00.000Z \
         AND E IN ('a','b\\'')", "one": "'it\\'s'"});
     assert_eq!(replica_of(source).await, Ok(expected));
-    for (source, words) in [("soql`${[]}`", "must have a value"), ("soql`${{}}`", "cannot be a value"), ("soql(0/0)", "no number")] {
+    for (source, words) in
+        [("soql`${[]}`", "must have a value"), ("soql`${{}}`", "cannot be a value"), ("soql(0/0)", "no number")]
+    {
         let message = replica_of(source).await.expect_err("refused").to_string();
         assert!(message.contains(words), "`{source}`: {message}");
     }
@@ -148,7 +150,8 @@ AND D > ${new Date(0)} AND E IN ${['a', \"b'\"]}`; replica.one = soql('it\\'s')"
 
 #[tokio::test]
 async fn time_stands_and_chance_begins_where_the_host_says() {
-    let source = "replica.t = [Date.now(), new Date().toISOString(), Date().length > 20, new Date(5).getTime(), Date.UTC(1970, 0, 2),
+    let source =
+        "replica.t = [Date.now(), new Date().toISOString(), Date().length > 20, new Date(5).getTime(), Date.UTC(1970, 0, 2),
         new Date() instanceof Date, Object.prototype.toString.call(new Date()), new (class Mine extends Date {})(9).getTime(),
         new Date().constructor === Date, Date.name, Date.parse('1970-01-01')];
         replica.r = [Math.random(), Math.random(), Math.random()]";
@@ -180,7 +183,10 @@ async fn rules_that_abuse_asks_are_ended_or_refused() {
         ("httpClient.get({ toString() { return '/x' } })", "the path must be text"),
         ("httpClient.get = () => 1", "read-only"),
         ("replica.x = { get a() { return httpClient.get('/late') } }", "the rule has ended"),
-        ("replica.x = []; replica.x.length = 1; Object.defineProperty(replica.x, 0, { get: () => nodeHelper.getUserByEmail('a') })", "the rule has ended"),
+        (
+            "replica.x = []; replica.x.length = 1; Object.defineProperty(replica.x, 0, { get: () => nodeHelper.getUserByEmail('a') })",
+            "the rule has ended",
+        ),
         ("nodeHelper.getUserByEmail({})", "must be text"),
     ] {
         let message = asks(source).await.0.expect_err("refused").to_string();

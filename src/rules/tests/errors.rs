@@ -108,7 +108,8 @@ async fn a_check_parses_and_runs_nothing() {
     assert_eq!((line, column, line_text.as_deref()), (Some(2), Some(15), Some("replica.b = = 2;")));
     assert!(advice.contains("does not parse"), "{advice}");
     assert!(matches!(pool.check(&"(".repeat(1_000_000)).await, Err(RuleError::Limit(_))));
-    let replica = pool.run("replica.s = entity.Subject", &outgoing(json!({"Subject": "S"})), &Nobody).await.expect("runs").replica;
+    let replica =
+        pool.run("replica.s = entity.Subject", &outgoing(json!({"Subject": "S"})), &Nobody).await.expect("runs").replica;
     assert_eq!(Value::Object(replica), json!({"s": "S"}));
 }
 

@@ -232,8 +232,10 @@ async fn runs_of_the_built_in_pair_share_an_engine_and_nothing_else() {
         let case = json!({"Subject": format!("Pump {n}"), "Description": null});
         let replica = pool.run(&pair.outgoing, &outgoing(case), &Nobody).await.expect("runs").replica;
         assert_eq!(replica["summary"], format!("Pump {n}"));
-        let output =
-            pool.run(&pair.incoming, &incoming(json!({}), json!({"summary": n.to_string()}), n == 0), &Nobody).await.expect("runs");
+        let output = pool
+            .run(&pair.incoming, &incoming(json!({}), json!({"summary": n.to_string()}), n == 0), &Nobody)
+            .await
+            .expect("runs");
         assert_eq!(output.assigned["Subject"], n.to_string());
         assert_eq!(output.assigned.contains_key("Status"), n == 0, "{:?}", output.assigned);
     }

@@ -60,6 +60,8 @@ const BELONGINGS: &[&str] = &[
     "DELETE FROM inbox WHERE connection_id = $1",
     "DELETE FROM resting WHERE connection_id = $1",
     "DELETE FROM errors WHERE connection_id = $1",
+    "DELETE FROM journal WHERE connection_id = $1",
+    "DELETE FROM lookups WHERE connection_id = $1",
     "DELETE FROM connections WHERE id = $1",
 ];
 
