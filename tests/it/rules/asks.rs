@@ -93,8 +93,8 @@ async fn retried_work_repeats_no_effect_and_a_person_moves_it_to_the_new_version
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_failed_goes_on_under_its_own_version_until_a_person_retries() {
-    let world = scripted(&format!("{COMMENTED} httpClient.post('/sobjects/Contact', {{ LastName: 'old' }}); httpClient.get('/limits/late');")).await;
-    world.org.handle.fail(Fault { when: Matcher { path: Some("/limits/late".to_owned()), ..Matcher::default() }, times: 2, skip: 0, kind: FaultKind::ServerUnavailableArray });
+    let world = scripted(&format!("{COMMENTED} httpClient.post('/sobjects/Contact', {{ LastName: 'old' }}); httpClient.get('/sobjects/Late');")).await;
+    world.org.handle.fail(Fault { when: Matcher { path: Some("/sobjects/Late".to_owned()), ..Matcher::default() }, times: 2, skip: 0, kind: FaultKind::ServerUnavailableArray });
     world.tracker.handle.create(&json!({"summary": "Pump"}));
     only_error(&world).await;
     put_rules(&world.public, &world.connection, CASE_OUT, "entity.entityType = 'Case'; entity.Subject = 'new rule';").await;
