@@ -37,7 +37,8 @@ async fn restarted(stage: &mut Stage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_was_answered_before_the_kill_is_not_made_again() {
-    let incoming = "const made = httpClient.post('/sobjects/Contact', { LastName: replica.summary + Math.random() + Date.now() });
+    let incoming =
+        "const made = httpClient.post('/sobjects/Contact', { LastName: replica.summary + Math.random() + Date.now() });
         entity.Description = `${made.id} ${httpClient.get('/sobjects/Case/describe/hangs').x}`;";
     let mut stage = stage(incoming).await;
     unheard(&stage, "describe/hangs", FaultKind::Hang(NEVER));
@@ -47,7 +48,9 @@ async fn a_call_that_was_answered_before_the_kill_is_not_made_again() {
     restarted(&mut stage).await;
     until("the second ask again", || calls(&stage, "GET", "describe/hangs") == 2).await;
     until_said("the rule's own error", async || {
-        stage.world.public.get("/errors").await["items"][0]["detail"].as_str().is_some_and(|detail| detail.contains("done already"))
+        stage.world.public.get("/errors").await["items"][0]["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("done already"))
     })
     .await;
     assert_eq!((stage.world.org.handle.count("Contact"), calls(&stage, "POST", "/sobjects/Contact")), (1, 1));

@@ -19,7 +19,8 @@ pub async fn scripted(incoming: &str) -> World {
 }
 
 async fn only_error(world: &World) -> Value {
-    until_said("an error", async || world.public.get("/errors").await["items"].as_array().is_some_and(|all| all.len() == 1)).await;
+    until_said("an error", async || world.public.get("/errors").await["items"].as_array().is_some_and(|all| all.len() == 1))
+        .await;
     world.public.get("/errors").await["items"][0].clone()
 }
 
@@ -74,7 +75,10 @@ async fn retried_work_repeats_no_effect_and_a_person_moves_it_to_the_new_version
     let world = scripted(&broken).await;
     world.tracker.handle.create(&json!({"summary": "Pump"}));
     let error = only_error(&world).await;
-    assert!(error["detail"].as_str().is_some_and(|all| all.contains("done already, and not done again: POST /sobjects/Contact")), "{error}");
+    assert!(
+        error["detail"].as_str().is_some_and(|all| all.contains("done already, and not done again: POST /sobjects/Contact")),
+        "{error}"
+    );
     assert_eq!((world.org.handle.count("Contact"), world.org.handle.count("Case")), (1, 0));
     // The same call, with the same chance at the same hour, under a rule that a person mended.
     put_rules(&world.public, &world.connection, CASE_OUT, &format!("{COMMENTED} {call} entity.Description = 'mended';")).await;
@@ -93,8 +97,16 @@ async fn retried_work_repeats_no_effect_and_a_person_moves_it_to_the_new_version
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_failed_goes_on_under_its_own_version_until_a_person_retries() {
-    let world = scripted(&format!("{COMMENTED} httpClient.post('/sobjects/Contact', {{ LastName: 'old' }}); httpClient.get('/sobjects/Late');")).await;
-    world.org.handle.fail(Fault { when: Matcher { path: Some("/sobjects/Late".to_owned()), ..Matcher::default() }, times: 2, skip: 0, kind: FaultKind::ServerUnavailableArray });
+    let world = scripted(&format!(
+        "{COMMENTED} httpClient.post('/sobjects/Contact', {{ LastName: 'old' }}); httpClient.get('/sobjects/Late');"
+    ))
+    .await;
+    world.org.handle.fail(Fault {
+        when: Matcher { path: Some("/sobjects/Late".to_owned()), ..Matcher::default() },
+        times: 2,
+        skip: 0,
+        kind: FaultKind::ServerUnavailableArray,
+    });
     world.tracker.handle.create(&json!({"summary": "Pump"}));
     only_error(&world).await;
     put_rules(&world.public, &world.connection, CASE_OUT, "entity.entityType = 'Case'; entity.Subject = 'new rule';").await;
@@ -115,11 +127,20 @@ async fn what_failed_goes_on_under_its_own_version_until_a_person_retries() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_answer_is_lost_waits_for_a_person() {
     let world = scripted(&format!("{COMMENTED} httpClient.post('/sobjects/Contact', {{ LastName: replica.summary }});")).await;
-    let lost = || Fault { when: Matcher { path: Some("/sobjects/Contact".to_owned()), ..Matcher::default() }, times: 1, skip: 0, kind: FaultKind::ResetAfterCommit };
+    let lost = || Fault {
+        when: Matcher { path: Some("/sobjects/Contact".to_owned()), ..Matcher::default() },
+        times: 1,
+        skip: 0,
+        kind: FaultKind::ResetAfterCommit,
+    };
     world.org.handle.fail(lost());
     world.tracker.handle.create(&json!({"summary": "Pump"}));
     let error = only_error(&world).await;
-    assert_eq!((&error["title"], &error["retryable"]), (&json!("Nobody can tell whether a call of the rule was done"), &json!(false)), "{error}");
+    assert_eq!(
+        (&error["title"], &error["retryable"]),
+        (&json!("Nobody can tell whether a call of the rule was done"), &json!(false)),
+        "{error}"
+    );
     assert_eq!((world.org.handle.count("Contact"), world.org.handle.count("Case")), (1, 0));
     retry(&world, &error).await;
     world.case_with("Pump").await;
@@ -149,7 +170,12 @@ async fn a_refusal_is_the_rules_to_catch_and_what_passes_heals_by_itself() {
         try { httpClient.post('/sobjects/Contact', {}) } catch (e) { codes.push(e.code) }
         entity.Description = codes.join();";
     let world = scripted(incoming).await;
-    world.org.handle.fail(Fault { when: Matcher { path: Some("/sobjects/Nothing".to_owned()), ..Matcher::default() }, times: 1, skip: 0, kind: FaultKind::ServerUnavailableArray });
+    world.org.handle.fail(Fault {
+        when: Matcher { path: Some("/sobjects/Nothing".to_owned()), ..Matcher::default() },
+        times: 1,
+        skip: 0,
+        kind: FaultKind::ServerUnavailableArray,
+    });
     world.tracker.handle.create(&json!({"summary": "Pump"}));
     let case = world.case_with("Pump").await;
     let codes = "NOT_FOUND,MALFORMED_QUERY,bad_path,bad_path,NO_SUCH_DOOR,bad_path,REQUIRED_FIELD_MISSING";
@@ -189,7 +215,8 @@ async fn a_late_parent_wakes_the_rule_that_looked_for_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_parent_is_told_to_the_other_side_too() {
     let world = scripted(&format!("{COMMENTED}")).await;
-    let outgoing = format!("{ISSUE_OUT}\nreplica.description = nodeHelper.getLocalIssueKeyFromRemoteId(entity.parent) ?? 'none yet';");
+    let outgoing =
+        format!("{ISSUE_OUT}\nreplica.description = nodeHelper.getLocalIssueKeyFromRemoteId(entity.parent) ?? 'none yet';");
     let incoming = "entity.entityType = 'Case'; entity.Subject = replica.summary; entity.Description = replica.description;";
     put_rules(&world.public, &world.connection, CASE_OUT, incoming).await;
     put_rules(&world.private, &world.connection, &outgoing, ISSUE_IN).await;
@@ -233,7 +260,8 @@ async fn a_tracker_without_a_door_for_rules_says_so() {
     let world = scripted(&format!("{COMMENTED}")).await;
     put_rules(&world.private, &world.connection, "httpClient.get('/x')", ISSUE_IN).await;
     world.tracker.handle.create(&json!({"summary": "Pump"}));
-    until_said("an error", async || world.private.get("/errors").await["items"].as_array().is_some_and(|all| !all.is_empty())).await;
+    until_said("an error", async || world.private.get("/errors").await["items"].as_array().is_some_and(|all| !all.is_empty()))
+        .await;
     let error = world.private.get("/errors").await["items"][0].clone();
     let detail = error["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("This tracker takes no requests of rules: a `webhook` tracker has no address for them"), "{error}");
