@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     apply::entity_of,
-    asks::Desk,
+    asks::{Desk, Storing},
     ending::{finish, park, refuse, without_record},
     fold::Folded,
     judge::Failure,
@@ -25,7 +25,7 @@ use crate::{
         history::{Direction, Outcome},
         ids::{EntityRef, EventId, TwinId, WriteId},
         replica::Fields,
-        rule::{RuleInput, RuleOutput, Wishes},
+        rule::{RuleError, RuleInput, RuleOutput, Wishes},
         tracker::{Caller, Description, Entity, Found, WriteKind},
         twin::{Memory, PendingWrite, Status, Twin},
     },
@@ -234,10 +234,6 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
         let until = worker.parts.clock.now().plus(std::time::Duration::from_millis(500));
         return ended(Settle { resting: vec![(twin.connection_id, twin.id, until)], ..Settle::default() });
     }
-    if twin.local.is_none() && item.folded.deleted {
-        let reason = "their record was deleted before one was made here".to_owned();
-        return ended(finish(worker, twin, &item.folded, Outcome::Skipped, Some(reason)));
-    }
     if item.folded.sync.is_none() && !item.folded.deleted {
         return ended(finish(worker, twin, &item.folded, Outcome::Applied, None));
     }
@@ -310,15 +306,7 @@ async fn choose(
         }
         worker.parts.rules.run(&pair.incoming, &input, desk).await
     };
-    let mut storing = None;
-    let output = match run(weighed.replica.clone(), desk).await {
-        Ok(output) => output,
-        Err(error) => {
-            let asked = *desk.trouble("incoming", &error).map_or_else(Ok, Err)?;
-            storing = Some(asked.row);
-            RuleOutput { assigned: asked.assigned, entity_type: asked.entity_type, ..RuleOutput::default() }
-        }
-    };
+    let (output, storing) = so_far(run(weighed.replica.clone(), desk).await, desk)?;
     if let Some(reason) = output.skip {
         return Err(Stop::Skip(reason));
     }
@@ -346,6 +334,21 @@ async fn choose(
     };
     let chosen = plan::incoming::choose(&twin.memory, choice).map_err(|missing| Stop::Park(not_listed(&missing)))?;
     Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log, wishes: output.wishes, storing })
+}
+
+/// What a run left; where it waits for its record to be stored, what it left so far.
+fn so_far(ran: Result<RuleOutput, RuleError>, desk: &Desk) -> Result<(RuleOutput, Option<JournalRow>), Stop> {
+    let error = match ran {
+        Ok(output) => return Ok((output, None)),
+        Err(error) => error,
+    };
+    match desk.trouble("incoming", &error) {
+        Ok(trouble) => Err(Stop::Park(trouble)),
+        Err(asked) => {
+            let Storing { assigned, entity_type, row } = *asked;
+            Ok((RuleOutput { assigned, entity_type, ..RuleOutput::default() }, Some(row)))
+        }
+    }
 }
 
 async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Description, Stop> {

@@ -214,7 +214,7 @@ async fn a_late_parent_wakes_the_rule_that_looked_for_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_parent_is_told_to_the_other_side_too() {
-    let world = scripted(&format!("{COMMENTED}")).await;
+    let world = scripted(COMMENTED).await;
     let outgoing =
         format!("{ISSUE_OUT}\nreplica.description = nodeHelper.getLocalIssueKeyFromRemoteId(entity.parent) ?? 'none yet';");
     let incoming = "entity.entityType = 'Case'; entity.Subject = replica.summary; entity.Description = replica.description;";
@@ -257,7 +257,7 @@ async fn users_are_found_by_their_address_and_asked_for_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tracker_without_a_door_for_rules_says_so() {
-    let world = scripted(&format!("{COMMENTED}")).await;
+    let world = scripted(COMMENTED).await;
     put_rules(&world.private, &world.connection, "httpClient.get('/x')", ISSUE_IN).await;
     world.tracker.handle.create(&json!({"summary": "Pump"}));
     until_said("an error", async || world.private.get("/errors").await["items"].as_array().is_some_and(|all| !all.is_empty()))
@@ -265,5 +265,36 @@ async fn a_tracker_without_a_door_for_rules_says_so() {
     let error = world.private.get("/errors").await["items"][0].clone();
     let detail = error["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("This tracker takes no requests of rules: a `webhook` tracker has no address for them"), "{error}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_waits_for_its_answer_holds_up_no_other() {
+    let world =
+        scripted(&format!("{COMMENTED} if (replica.summary === 'Slow') httpClient.get('/sobjects/Case/describe');")).await;
+    let when = Matcher { path: Some("/sobjects/Case/describe".to_owned()), ..Matcher::default() };
+    world.tracker.handle.create(&json!({"summary": "First"}));
+    world.case_with("First").await;
+    world.quiet().await;
+    // What waits on a connection that is switched off comes as one batch.
+    let path = format!("/connections/{}", world.connection);
+    world.public.post(&format!("{path}/deactivate"), json!({})).await;
+    world.org.handle.fail(Fault { when, times: 1, skip: 0, kind: FaultKind::Hang(4_000) });
+    for summary in ["Slow", "Quick 1", "Quick 2"] {
+        world.tracker.handle.create(&json!({"summary": summary}));
+    }
+    until_said("all three", async || {
+        let (public, private) = (world.public.get("/queue").await, world.private.get("/queue").await);
+        public["items"][0]["inbox"].as_u64().unwrap_or(0) + private["items"][0]["outbox"].as_u64().unwrap_or(0) == 3
+    })
+    .await;
+    world.public.post(&format!("{path}/activate"), json!({})).await;
+    let began = std::time::Instant::now();
+    world.case_with("Quick 1").await;
+    world.case_with("Quick 2").await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(world.org.handle.count("Case"), 3);
+    world.case_with("Slow").await;
+    world.quiet().await;
     world.stop().await;
 }
