@@ -190,6 +190,8 @@ pub struct Traits {
     pub repeats_creates: bool,
     /// The light look works here.
     pub can_look: bool,
+    /// Rules may make requests of their own.
+    pub takes_requests: bool,
 }
 
 /// A field, as describe tells.

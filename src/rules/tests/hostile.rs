@@ -23,6 +23,29 @@ enum End {
 }
 use End::{Error, Limit, Nothing, TooBig};
 
+#[tokio::test]
+async fn rules_that_abuse_asks_time_and_chance_reach_nobody() {
+    withstand(&[
+        ("for (;;) { try { httpClient.get('/x') } catch {} }", Limit),
+        ("for (;;) { try { nodeHelper.getUserByEmail(String(Math.random())) } catch {} }", Limit),
+        ("httpClient.post('/x', { y: 'y'.repeat(600_000) })", Error("can leave")),
+        ("httpClient.post('/x', 'y'.repeat(4 << 20))", Error("no JSON")),
+        ("httpClient.get.call(null, '/x')", Error("nobody is there")),
+        ("class D extends Date { constructor() { super(); httpClient.get('/x') } } new D()", Error("nobody is there")),
+        ("replica.x = { get a() { return httpClient.get('/x') } }", Error("the rule has ended")),
+        ("(async () => { try { httpClient.get('/x') } catch {} })(); replica.a = 1", Nothing("{\"a\": 1}")),
+        ("Promise.resolve().then(() => httpClient.post('/later')); replica.a = 2", Nothing("{\"a\": 2}")),
+        ("try { skip('no') } catch { for (;;) httpClient.post('/x') }", Nothing("{}")),
+        ("httpClient.post = () => 1", Error("read-only")),
+        ("Date.now = () => 1", Error("read-only")),
+        ("Math.random = () => 1", Error("read-only")),
+        ("globalThis.Date = 1", Error("read-only")),
+        ("Date.prototype.getTime = () => 1", Error("read-only")),
+        ("soql({ toString() { for (;;); } })", Error("cannot be a value")),
+    ])
+    .await;
+}
+
 /// Plays each in one worker, and after each an innocent rule that would notice what was left behind.
 async fn withstand(table: &[(&str, End)]) {
     let wall = Duration::from_millis(300);

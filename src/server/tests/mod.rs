@@ -47,7 +47,14 @@ impl Tracker for Desk {
         "salesforce"
     }
     fn traits(&self) -> Traits {
-        Traits { read_batch: 10, write_batch: 10, keeps_writes: false, repeats_creates: false, can_look: false }
+        Traits {
+            read_batch: 10,
+            write_batch: 10,
+            keeps_writes: false,
+            repeats_creates: false,
+            can_look: false,
+            takes_requests: false,
+        }
     }
     fn facts(&self) -> Facts {
         Facts { url: "https://desk.example".into(), ..Facts::default() }

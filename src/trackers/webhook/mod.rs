@@ -241,7 +241,14 @@ impl Tracker for Webhook {
     }
 
     fn traits(&self) -> Traits {
-        Traits { read_batch: 100, write_batch: 64, keeps_writes: true, repeats_creates: true, can_look: false }
+        Traits {
+            read_batch: 100,
+            write_batch: 64,
+            keeps_writes: true,
+            repeats_creates: true,
+            can_look: false,
+            takes_requests: false,
+        }
     }
 
     /// The address is shown without its path, which may hold a token.
