@@ -163,3 +163,61 @@ fn in_doubt(row: &JournalRow, why: &str) -> Trouble {
         again: Again::Person,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{
+        history::Direction,
+        ids::{ConnectionId, TwinId},
+    };
+
+    const WORK: RuleWork = (ConnectionId(Uuid::nil()), TwinId(Uuid::nil()), Direction::In);
+    const MOMENT: Moment = Moment { now: Time(5), seed: 6 };
+
+    fn call(path: &str) -> (&str, &str, [u8; 32]) {
+        ("POST", path, [0; 32])
+    }
+
+    /// The same rows, for the next run.
+    fn again(journal: &Journal) -> Journal {
+        Journal::new(journal.rows.iter().map(|(row, _)| row.clone()).collect(), 9)
+    }
+
+    #[test]
+    fn a_call_made_twice_in_a_run_is_two_and_is_met_twice_in_the_next() {
+        let mut first = Journal::new(Vec::new(), 3);
+        for number in 1..=2 {
+            assert_eq!(first.meet(call("/a")), None);
+            assert_eq!(first.begin(WORK, MOMENT, call("/a"), Time(7)).number, number);
+        }
+        first.answered(2, "{}");
+        let mut second = again(&first);
+        assert_eq!(second.moment(), Some(MOMENT));
+        assert_eq!(second.meet(call("/b")), None, "a new call before them does not move them");
+        assert_eq!(second.begin(WORK, MOMENT, call("/b"), Time(8)).number, 3);
+        let met = [(); 3].map(|()| second.meet(call("/a")).map(|row| (row.number, row.version, row.answer.is_some())));
+        assert_eq!(met, [Some((1, 3, false)), Some((2, 3, true)), None]);
+        assert_eq!(second.told(), ["POST /a"]);
+        second.forget(1);
+        assert_eq!(again(&second).meet(call("/a")).map(|row| row.number), Some(2));
+    }
+
+    #[test]
+    fn a_record_is_stored_once_by_each_call_of_a_run() {
+        let mut first = Journal::new(Vec::new(), 1);
+        let mut row = first.store(WORK, MOMENT, false, Time(7)).expect("to be made");
+        assert_eq!((row.path.as_str(), first.made()), (CREATE, true));
+        // Its answer was lost: there is a record now, or there is none.
+        assert_eq!(again(&first).store(WORK, MOMENT, true, Time(8)), None);
+        assert_eq!(again(&first).store(WORK, MOMENT, false, Time(8)).map(|row| row.number), Some(1));
+        row.answer = Some("{}".to_owned());
+        let mut second = Journal::new(vec![row], 1);
+        assert_eq!(second.store(WORK, MOMENT, true, Time(9)), None);
+        let more = second.store(WORK, MOMENT, true, Time(9)).expect("a second call writes what came since");
+        assert_eq!((more.path.as_str(), more.number), (UPDATE, 2));
+        assert!(again(&second).store(WORK, MOMENT, true, Time(9)).is_none() && second.told().is_empty());
+    }
+}
