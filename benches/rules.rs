@@ -12,6 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use wicketgate::{
     domain::{
+        ask::Nobody,
         connection::Mode,
         rule::{ConnectionView, Described, EntityView, RuleEngine as _, RuleInput},
     },
@@ -95,20 +96,20 @@ async fn all() {
 /// A rule that only a kill ends, and how long the next one waits after it.
 async fn after_a_kill(pool: &Pool) {
     let input = input("outgoing", "1");
-    let ended = pool.run("new Array(1e9) + ''", &input).await;
+    let ended = pool.run("new Array(1e9) + ''", &input, &Nobody).await;
     let began = Instant::now();
-    pool.run(OUTGOING, &input).await.expect("runs");
+    pool.run(OUTGOING, &input, &Nobody).await.expect("runs");
     println!("after a kill ({}): {:.1} ms (at most 20)", ended.is_err(), began.elapsed().as_secs_f64() * 1e3);
 }
 
 async fn runs(pool: &Pool, source: &str, inputs: &[RuleInput], count: usize) -> Vec<Duration> {
     for input in inputs.iter().cycle().take(200) {
-        pool.run(source, input).await.expect("runs");
+        pool.run(source, input, &Nobody).await.expect("runs");
     }
     let mut took = Vec::with_capacity(count);
     for input in inputs.iter().cycle().take(count) {
         let began = Instant::now();
-        pool.run(source, input).await.expect("runs");
+        pool.run(source, input, &Nobody).await.expect("runs");
         took.push(began.elapsed());
     }
     took

@@ -8,6 +8,7 @@
 //! To add a noun: a file here with its type and its transitions, a repository method in `store`, a body in
 //! `server/api`. Names are those of the design's word list.
 
+pub mod ask;
 pub mod change;
 pub mod comment;
 pub mod connection;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    ask::Host,
     comment::{Attachment, Comment},
     connection::Mode,
     replica::{Fields, TooBig},
@@ -190,6 +191,9 @@ pub enum RuleError {
     /// It hit a limit.
     #[error("the rule was stopped: {0}")]
     Limit(String),
+    /// Whoever answers its asks ended it, and knows why.
+    #[error("the run was ended")]
+    Ended,
     /// The engine itself failed; trying again may help.
     #[error("the rule could not be run: {0}")]
     Engine(String),
@@ -205,11 +209,11 @@ fn at(line: Option<u32>, column: Option<u32>, text: Option<&str>) -> String {
 /// What runs rules.
 #[async_trait::async_trait]
 pub trait RuleEngine: Send + Sync {
-    /// Runs one rule's source on one input, within limits.
-    async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError>;
+    /// Runs one rule's source on one input, within limits; `host` answers what it asks.
+    async fn run(&self, source: &str, input: &RuleInput, host: &dyn Host) -> Result<RuleOutput, RuleError>;
     /// The same, and measures the memory that it takes, which costs time.
-    async fn run_measured(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
-        self.run(source, input).await
+    async fn run_measured(&self, source: &str, input: &RuleInput, host: &dyn Host) -> Result<RuleOutput, RuleError> {
+        self.run(source, input, host).await
     }
     /// Parses one rule's source without running it.
     async fn check(&self, source: &str) -> Result<(), RuleError>;

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    ask::Request,
     change::{Content, NewChange},
     ids::TwinId,
     replica::Fields,
@@ -189,6 +190,8 @@ pub struct Traits {
     pub repeats_creates: bool,
     /// The light look works here.
     pub can_look: bool,
+    /// Rules may make requests of their own.
+    pub takes_requests: bool,
 }
 
 /// A field, as describe tells.
@@ -316,6 +319,19 @@ pub enum Caller {
     Person,
 }
 
+/// It has no door for what rules ask.
+fn cannot_be_asked(kind: &str) -> TrackerError {
+    TrackerError {
+        fault: Fault::Record,
+        retry: Retry::Newer,
+        code: "cannot_be_asked".to_owned(),
+        title: "This tracker takes no requests of rules".to_owned(),
+        detail: format!("a `{kind}` tracker has no address for them"),
+        advice: "Take the call out of the rule, or send what it needs in the replica.".to_owned(),
+        in_doubt: false,
+    }
+}
+
 /// A system that a node stands beside.
 #[async_trait]
 pub trait Tracker: Send + Sync {
@@ -384,6 +400,15 @@ pub trait Tracker: Send + Sync {
     async fn entity_types(&self, caller: Caller) -> Result<Vec<String>, TrackerError>;
     /// What changed since the cursor, for these types.
     async fn look(&self, cursor: &LookCursor, entity_types: &[String]) -> Result<Looked, TrackerError>;
+    /// Makes a request of a rule, whose path has passed [`Request::check`]; the body of the answer. What the tracker refuses
+    /// is the rule's to know.
+    async fn request(&self, _: Caller, _: &Request) -> Result<serde_json::Value, TrackerError> {
+        Err(cannot_be_asked(self.kind()))
+    }
+    /// The active user of this address, with `Id`, `Name`, `Email` and `Username`.
+    async fn user_by_email(&self, _: Caller, _: &str) -> Result<Option<serde_json::Value>, TrackerError> {
+        Err(cannot_be_asked(self.kind()))
+    }
     /// Walks step by step and says what to do about the first that fails.
     async fn check(&self) -> Vec<CheckStep>;
 }

@@ -5,6 +5,8 @@
 //! | own time | the engine's interrupt; for loops inside native functions, the parent's kill at twice the time | is parked |
 //! | memory, stack | the engine; the address space of the process stands behind | is parked |
 //! | rule and record together | the pool, before anything is sent | is parked |
+//! | asks, bytes of their answers, time of each | the pool; the time does not count as the rule's own | is parked |
+//! | bytes of one ask | the prelude | throws |
 //! | what it leaves; size and depth of a replica | the worker; [`replica::check`](crate::domain::replica::check) | is parked with the size |
 //! | records whose sync it starts; length of a text that is converted | the prelude; `notation` | throws |
 //! | lines of the log, their length | the prelude | goes on; the rest is left out, and a line says so |
@@ -34,6 +36,17 @@ pub const CONVERTED: usize = 256 << 10;
 /// Nesting at which a value counts as one that contains itself.
 pub const NESTING: usize = 64;
 
+/// Most asks of one run.
+pub const ASKS: usize = 50;
+/// Longest that one ask may take; the tracker's own patience ends before.
+pub const ASK_WALL: Duration = Duration::from_secs(150);
+/// Most bytes that one run may be answered.
+pub const ANSWERED: usize = 2 << 20;
+/// Most letters of one ask: path and body, or what is stored.
+pub const ASKED: usize = 512 << 10;
+/// How many workers beyond the usual number may wait for answers. Beyond these a run keeps its turn while it waits.
+pub const ASKING: usize = 32;
+
 /// How often one engine serves: what a script leaves behind is swept up, and this is for what we do not know of.
 pub const MOST_RUNS: u32 = 1000;
 /// An engine whose script was at work longer than this is given up: it may have been at its memory's end and have caught
@@ -56,6 +69,6 @@ pub const MAX_WAITING: usize = 1000;
 pub const MAX_DYING: Duration = Duration::from_secs(1);
 
 /// Those that the prelude holds, by the names that it knows.
-pub fn prelude() -> [(&'static str, usize); 4] {
-    [("lines", LOG_LINES), ("line", LINE), ("nesting", NESTING), ("syncs", SYNCS)]
+pub fn prelude() -> [(&'static str, usize); 5] {
+    [("lines", LOG_LINES), ("line", LINE), ("nesting", NESTING), ("syncs", SYNCS), ("asked", ASKED)]
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  RuleEngine::run ─▶ Pool ── job (u32 + JSON) ──▶ worker (child process) ─▶ Sandbox ─▶ world/*.js ─▶ the rule
-//!                      ▲                                  │
+//!                      ▲  │                               │
+//!                      │  └─ ask ─▶ Host (the engine's user) ─ reply ─▶
 //!                      └───────── answer ─────────────────┘
 //! ```
 //!
@@ -12,6 +13,9 @@
 //! again because nothing that a script can reach can be changed; the scripts of two connections never share one, except
 //! the built-in pair, which is ours. `world/*.js` builds what the rule sees, and checks what it leaves. [`limits`] has all
 //! limits on one page.
+//!
+//! A run may *ask* ([`Host`](crate::domain::ask::Host)): the worker waits for the reply, and the pool lends its turn to
+//! others meanwhile. So a slow tracker holds up no other rule, and whoever answers must not run a rule for it.
 //!
 //! What a rule may count on (`docs/RULES.md` is the user's reference):
 //! - A rule is a function body in strict mode: `return` ends it, `skip(reason)` ends it and says that nothing should
@@ -40,9 +44,12 @@
 pub mod checks;
 mod declarations;
 mod fault;
+mod frame;
 pub mod limits;
+mod line;
 mod native;
 mod notation;
+mod pipe;
 mod pool;
 mod protocol;
 mod realm;
@@ -53,7 +60,8 @@ mod tests;
 pub mod worker;
 
 pub use declarations::declarations;
-pub use pool::{Line, Pool, PoolSettings, Processes, Spawn};
+pub use line::{Line, Processes, Spawn};
+pub use pool::{Pool, PoolSettings};
 
 use crate::domain::rule::RulePair;
 

@@ -1,14 +1,14 @@
 //! The parent's side: children that run rules, one job at a time each.
 //!
+//! A run that waits for an answer to its ask lends its turn to others, for whom a further worker may be started; so the
+//! workers that wait come on top of the usual number ([`ASKING`]).
+//!
 //! A child is owned by the run that uses it and goes back among the idle ones only after a whole answer. A run that is
 //! dropped half-way therefore takes its child with it, and no answer can reach the wrong rule.
 
 use std::{
     ffi::OsString,
-    io,
-    os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::Stdio,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -17,17 +17,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde_json::error::Category;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    process::{Child, Command},
-    sync::{Semaphore, SemaphorePermit},
-};
+use serde_json::{Value, error::Category, value::RawValue};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    limits::{ENGINES, MAX_BUSY, MAX_DYING, MAX_FRAME, MAX_WAITING},
-    protocol::{self, Answer, Job, Kind, Scene, Told, Verdict},
+    frame,
+    limits::{ANSWERED, ASK_WALL, ASKING, ASKS, MAX_BUSY, MAX_FRAME, MAX_WAITING},
+    line::{Line, Processes, Spawn},
+    protocol::{Answer, Job, Kind, Reply, Said, Scene, Told, Verdict},
 };
+use crate::domain::ask::{Ask, Host, Unanswered};
 use crate::domain::rule::{EntityView, RuleEngine, RuleError, RuleInput, RuleOutput, RulePair};
 
 /// How rules are run.
@@ -41,106 +40,6 @@ pub struct PoolSettings {
     pub workers: usize,
     /// How long a script may run; a child that has not answered after twice that is killed.
     pub wall: Duration,
-}
-
-/// A line to a worker; dropping it ends the worker.
-pub struct Line {
-    to: Box<dyn AsyncWrite + Send + Sync + Unpin>,
-    from: BufReader<Box<dyn AsyncRead + Send + Sync + Unpin>>,
-    child: Option<Child>,
-    busy: Duration,
-    /// Whose engines the worker keeps, the last used one last.
-    owners: Vec<String>,
-}
-
-impl Line {
-    /// A line over any pair of streams; `child`, if there is one, must be set to be killed on drop.
-    pub fn new(
-        to: impl AsyncWrite + Send + Sync + Unpin + 'static,
-        from: impl AsyncRead + Send + Sync + Unpin + 'static,
-        child: Option<Child>,
-    ) -> Self {
-        Self {
-            to: Box::new(to),
-            from: BufReader::with_capacity(1 << 16, Box::new(from)),
-            child,
-            busy: Duration::ZERO,
-            owners: Vec::new(),
-        }
-    }
-
-    /// The worker's process, where it is one that lives.
-    pub fn id(&self) -> Option<u32> {
-        self.child.as_ref().and_then(Child::id)
-    }
-
-    /// Notes whose engine the worker has used, as the worker does.
-    fn served(&mut self, owner: &str) {
-        self.owners.retain(|known| known != owner);
-        if self.owners.len() == ENGINES {
-            self.owners.remove(0);
-        }
-        self.owners.push(owner.to_owned());
-    }
-
-    /// It may have been ended by somebody while it was idle; that is no rule's fault.
-    fn alive(&mut self) -> bool {
-        self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
-    }
-
-    /// Why a line broke in the middle of a run. A signal means that the system ended the worker or that the engine crashed,
-    /// and it is memory that does that; a worker that leaves by itself was not one, or could not confine itself.
-    async fn fate(&mut self, error: &io::Error) -> RuleError {
-        let Some(child) = self.child.as_mut() else {
-            return RuleError::Engine(format!("the worker cannot be reached: {error}"));
-        };
-        match tokio::time::timeout(MAX_DYING, child.wait()).await {
-            Ok(Ok(status)) if status.signal().is_some() => {
-                RuleError::Limit(format!("its worker was ended ({status}), most likely for want of memory"))
-            }
-            Ok(Ok(status)) => RuleError::Engine(format!("the worker left in the middle of the run ({status})")),
-            _ => RuleError::Engine(format!("the worker cannot be reached: {error}")),
-        }
-    }
-
-    async fn ask(&mut self, job: &[u8]) -> io::Result<Vec<u8>> {
-        self.to.write_all(job).await?;
-        self.to.flush().await?;
-        let mut prefix = [0; 4];
-        self.from.read_exact(&mut prefix).await?;
-        let mut answer = vec![0; protocol::length(prefix)?];
-        self.from.read_exact(&mut answer).await?;
-        Ok(answer)
-    }
-}
-
-/// What starts workers.
-pub trait Spawn: Send + Sync + 'static {
-    /// Starts one.
-    fn spawn(&self) -> io::Result<Line>;
-}
-
-/// Starts workers as child processes.
-pub struct Processes {
-    program: PathBuf,
-    args: Vec<OsString>,
-}
-
-impl Spawn for Processes {
-    fn spawn(&self) -> io::Result<Line> {
-        let mut child = Command::new(&self.program)
-            .args(&self.args)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        match (child.stdin.take(), child.stdout.take()) {
-            (Some(to), Some(from)) => Ok(Line::new(to, from, Some(child))),
-            _ => Err(io::Error::other("the worker's pipes were not made")),
-        }
-    }
 }
 
 /// Runs rules in a few workers that it keeps. Clones share them.
@@ -158,7 +57,11 @@ struct Inner<S> {
     spawn: S,
     wall: Duration,
     workers: usize,
+    ask_wall: Duration,
+    /// Runs that are at work.
     turns: Semaphore,
+    /// Runs that wait for an answer and have lent their turn.
+    spare: Semaphore,
     waiting: AtomicUsize,
     jobs: AtomicU64,
     idle: Mutex<Vec<Line>>,
@@ -179,6 +82,8 @@ struct Script<'a> {
     measured: bool,
     owner: &'a str,
     source: &'a str,
+    /// Who answers its asks.
+    host: Option<&'a dyn Host>,
 }
 
 impl Pool {
@@ -198,7 +103,9 @@ impl<S: Spawn> Pool<S> {
                 spawn,
                 wall,
                 workers,
+                ask_wall: ASK_WALL,
                 turns: Semaphore::new(workers),
+                spare: Semaphore::new(ASKING),
                 waiting: AtomicUsize::new(0),
                 jobs: AtomicU64::new(0),
                 idle: Mutex::new(Vec::new()),
@@ -206,29 +113,38 @@ impl<S: Spawn> Pool<S> {
         }
     }
 
-    async fn verdict(&self, script: Script<'_>, scene: Scene<'_>, told: Told<'_>) -> Result<Verdict, RuleError> {
-        let Script { kind, measured, owner, source } = script;
+    /// With another limit on the time of one ask.
+    #[cfg(test)]
+    pub(super) fn patient(mut self, ask_wall: Duration) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.ask_wall = ask_wall;
+        }
+        self
+    }
+
+    /// How many workers are idle.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    async fn verdict(&self, script: Script<'_>, (scene, told): (Scene<'_>, Told<'_>)) -> Result<Verdict, RuleError> {
+        let Script { kind, measured, owner, source, host } = script;
         let inner = &self.inner;
         let id = inner.jobs.fetch_add(1, Ordering::Relaxed);
         let wall_ms = u64::try_from(inner.wall.as_millis()).unwrap_or(u64::MAX);
-        let job = protocol::frame(&Job { id, wall_ms, kind, measured, owner, source, scene, told })
+        let moment = host.map(Host::moment);
+        let job = frame::frame(&Job { id, wall_ms, kind, measured, owner, source, scene, told, moment })
             .map_err(|bytes| RuleError::Limit(format!("rule and record have {bytes} bytes; at most {MAX_FRAME} are taken")))?;
-        let turn = inner.turn().await?;
+        let mut turn = Some(inner.turn().await?);
         let mut line = inner.line(owner)?;
-        let started = Instant::now();
-        let answered = tokio::time::timeout(inner.wall * 2, line.ask(&job)).await;
-        line.busy += started.elapsed();
+        let mut talk = Talk { inner, id, host, turn: &mut turn, left: inner.wall * 2, asks: 0, answered: 0, ended: false };
+        let result = talk.through(&mut line, job).await;
+        let ended = talk.ended;
         line.served(owner);
-        let result = match answered {
-            Ok(Ok(bytes)) => read(&bytes, id),
-            Ok(Err(error)) => Err(line.fate(&error).await),
-            Err(_) => {
-                Err(RuleError::Limit(format!("it ran longer than {} ms and had to be killed", (inner.wall * 2).as_millis())))
-            }
-        };
-        match result {
+        let result = match result {
             Ok(Answer { leaving: false, verdict, .. }) if line.busy < MAX_BUSY => {
-                inner.idle.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                inner.keep(line);
                 drop(turn);
                 Ok(verdict)
             }
@@ -238,14 +154,15 @@ impl<S: Spawn> Pool<S> {
                 self.replace();
                 other.map(|answer| answer.verdict)
             }
-        }
+        };
+        if ended { Err(RuleError::Ended) } else { result }
     }
 
-    async fn play(&self, source: &str, input: &RuleInput, measured: bool) -> Result<RuleOutput, RuleError> {
+    async fn play(&self, source: &str, input: &RuleInput, (host, measured): (&dyn Host, bool)) -> Result<RuleOutput, RuleError> {
         // The built-in pair is ours: all connections may share its engine.
         let owner = if super::is_built_in(source) { "" } else { input.connection().id.as_str() };
-        let script = Script { kind: Kind::Rule, measured, owner, source };
-        self.verdict(script, Scene::rule(input), Told::rule(input)).await?.output(source)
+        let script = Script { kind: Kind::Rule, measured, owner, source, host: Some(host) };
+        self.verdict(script, (Scene::rule(input), Told::rule(input))).await?.output(source)
     }
 
     /// Starts a worker ahead of need. If that fails, the next run tries again and says so.
@@ -264,6 +181,16 @@ impl<S: Spawn> Pool<S> {
     }
 }
 
+impl<S> Inner<S> {
+    /// Puts a worker among the idle ones; one that stood in for others that waited is let go.
+    fn keep(&self, line: Line) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.workers {
+            idle.push(line);
+        }
+    }
+}
+
 impl<S: Spawn> Inner<S> {
     async fn turn(&self) -> Result<SemaphorePermit<'_>, RuleError> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -271,7 +198,7 @@ impl<S: Spawn> Inner<S> {
         if before >= MAX_WAITING + self.workers {
             return Err(RuleError::Engine(format!("{before} rules wait already")));
         }
-        self.turns.acquire().await.map_err(|_| RuleError::Engine("the pool is closed".to_owned()))
+        self.turns.acquire().await.map_err(|_| closed())
     }
 
     /// An idle worker, best one that has an engine of this owner; else a new one.
@@ -290,10 +217,91 @@ impl<S: Spawn> Inner<S> {
     }
 }
 
-fn read(bytes: &[u8], id: u64) -> Result<Answer, RuleError> {
-    match serde_json::from_slice::<Answer>(bytes) {
-        Ok(answer) if answer.id == id => Ok(answer),
-        Ok(_) => Err(RuleError::Engine("the worker answered another job".to_owned())),
+/// One run's words with its worker.
+struct Talk<'a, 'p, S> {
+    inner: &'p Inner<S>,
+    id: u64,
+    host: Option<&'a dyn Host>,
+    /// Lent to others while the run waits for an answer.
+    turn: &'a mut Option<SemaphorePermit<'p>>,
+    /// What is left of the time after which the worker is killed.
+    left: Duration,
+    asks: usize,
+    answered: usize,
+    /// The host ended the run.
+    ended: bool,
+}
+
+impl<S> Talk<'_, '_, S> {
+    /// From the job to the answer.
+    async fn through(&mut self, line: &mut Line, mut said: Vec<u8>) -> Result<Answer, RuleError> {
+        loop {
+            let began = Instant::now();
+            let heard = tokio::time::timeout(self.left, line.hear(&said)).await;
+            let took = began.elapsed();
+            line.busy += took;
+            self.left = self.left.saturating_sub(took);
+            let bytes = match heard {
+                Ok(Ok(bytes)) => bytes,
+                Ok(Err(error)) => return Err(line.fate(&error).await),
+                Err(_) => {
+                    let most = (self.inner.wall * 2).as_millis();
+                    return Err(RuleError::Limit(format!("it ran longer than {most} ms and had to be killed")));
+                }
+            };
+            match read(&bytes, self.id)? {
+                Said::Answer(answer) => return Ok(answer),
+                Said::Ask { ask, .. } => said = self.reply(&ask).await?,
+            }
+        }
+    }
+
+    async fn reply(&mut self, ask: &RawValue) -> Result<Vec<u8>, RuleError> {
+        let Some(host) = self.host else { return Err(RuleError::Engine("a filter asked".to_owned())) };
+        self.asks += 1;
+        if self.asks > ASKS {
+            return Err(RuleError::Limit(format!("it asked more than {ASKS} times")));
+        }
+        let answered = match serde_json::from_str(ask.get()) {
+            Ok(ask) => self.wait(host, ask).await?,
+            Err(error) => Err(Unanswered::refused(
+                "not_json",
+                format!("what was asked is not valid (text with half a character?): {error}"),
+            )),
+        };
+        self.ended |= answered == Err(Unanswered::Ended);
+        let reply = frame::frame(&Reply::of(&answered)).unwrap_or_default();
+        self.answered += reply.len();
+        if reply.is_empty() || self.answered > ANSWERED {
+            return Err(RuleError::Limit(format!("what it asked for has more than {ANSWERED} bytes")));
+        }
+        Ok(reply)
+    }
+
+    async fn wait(&mut self, host: &dyn Host, ask: Ask) -> Result<Result<Value, Unanswered>, RuleError> {
+        let spare = self.inner.spare.try_acquire();
+        if spare.is_ok() {
+            *self.turn = None;
+        }
+        let answered = tokio::time::timeout(self.inner.ask_wall, host.ask(ask)).await;
+        if self.turn.is_none() {
+            *self.turn = Some(self.inner.turns.acquire().await.map_err(|_| closed())?);
+        }
+        drop(spare);
+        answered.map_err(|_| RuleError::Limit(format!("an answer took longer than {} ms", self.inner.ask_wall.as_millis())))
+    }
+}
+
+fn closed() -> RuleError {
+    RuleError::Engine("the pool is closed".to_owned())
+}
+
+fn read(bytes: &[u8], id: u64) -> Result<Said, RuleError> {
+    match serde_json::from_slice::<Said>(bytes) {
+        Ok(Said::Answer(Answer { id: of, .. }) | Said::Ask { id: of, .. }) if of != id => {
+            Err(RuleError::Engine("the worker answered another job".to_owned()))
+        }
+        Ok(said) => Ok(said),
         Err(error) if error.classify() == Category::Data => {
             Err(RuleError::Engine(format!("the worker's answer is not one: {error}")))
         }
@@ -303,24 +311,24 @@ fn read(bytes: &[u8], id: u64) -> Result<Answer, RuleError> {
 
 #[async_trait]
 impl<S: Spawn> RuleEngine for Pool<S> {
-    async fn run(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
-        self.play(source, input, false).await
+    async fn run(&self, source: &str, input: &RuleInput, host: &dyn Host) -> Result<RuleOutput, RuleError> {
+        self.play(source, input, (host, false)).await
     }
 
-    async fn run_measured(&self, source: &str, input: &RuleInput) -> Result<RuleOutput, RuleError> {
-        self.play(source, input, true).await
+    async fn run_measured(&self, source: &str, input: &RuleInput, host: &dyn Host) -> Result<RuleOutput, RuleError> {
+        self.play(source, input, (host, true)).await
     }
 
     async fn check(&self, source: &str) -> Result<(), RuleError> {
         let nobody = EntityView::default();
-        let script = Script { kind: Kind::Check, measured: false, owner: "", source };
-        self.verdict(script, Scene::filter(&nobody), Told::default()).await?.parses(source)
+        let script = Script { kind: Kind::Check, measured: false, owner: "", source, host: None };
+        self.verdict(script, (Scene::filter(&nobody), Told::default())).await?.parses(source)
     }
 
     async fn matches(&self, filter: &str, entity: &EntityView) -> Result<bool, RuleError> {
         // Whose it is nobody says: each has an engine of its own.
-        let script = Script { kind: Kind::Expression, measured: false, owner: filter, source: filter };
-        self.verdict(script, Scene::filter(entity), Told::default()).await?.truth(filter)
+        let script = Script { kind: Kind::Expression, measured: false, owner: filter, source: filter, host: None };
+        self.verdict(script, (Scene::filter(entity), Told::default())).await?.truth(filter)
     }
 
     fn built_in(&self, tracker_kind: &str) -> Option<RulePair> {
@@ -330,7 +338,9 @@ impl<S: Spawn> RuleEngine for Pool<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io;
+
+    use super::{super::limits::ENGINES, *};
 
     struct Nowhere;
 

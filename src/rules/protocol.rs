@@ -1,16 +1,15 @@
-//! What pool and worker say to each other: length-prefixed JSON (u32, big-endian, then that many bytes), one job, one
-//! answer. The scene is written without copying the record and reaches the script engine as the text that was sent.
+//! What pool and worker say to each other, in frames ([`super::frame`]): one job, one answer, and between them any number of
+//! asks with a reply each. The scene is written without copying the record and reaches the script engine as the text that
+//! was sent; so does a reply.
 
-use std::{
-    borrow::Cow,
-    io::{self, Read, Write},
-};
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Number, Value, value::RawValue};
 
-use super::{fault, limits::MAX_FRAME};
+use super::fault;
 use crate::domain::{
+    ask::{Moment, Unanswered},
     comment::{Attachment, Comment},
     connection::Mode,
     replica::{self, Fields},
@@ -51,6 +50,8 @@ pub struct Job<'a> {
     pub scene: Scene<'a>,
     /// What describe tells.
     pub told: Told<'a>,
+    /// Time and chance of the run; `None`: the engine's own.
+    pub moment: Option<Moment>,
 }
 
 /// A job as the worker reads it.
@@ -76,6 +77,51 @@ pub struct Order<'a> {
     /// JSON text of a [`Told`].
     #[serde(borrow)]
     pub told: &'a RawValue,
+    /// See [`Job`].
+    pub moment: Option<Moment>,
+}
+
+/// What the worker says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// The run is over.
+    Answer(Answer),
+    /// The run waits for a reply.
+    Ask {
+        /// The job's id.
+        id: u64,
+        /// JSON text of an [`Ask`](crate::domain::ask::Ask), not yet read.
+        ask: Box<RawValue>,
+    },
+}
+
+/// What an ask is told, as the prelude reads it.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply<'a> {
+    /// Here it is.
+    Answer(Exact<'a>),
+    /// No, and why.
+    Refused {
+        /// Short word.
+        code: &'a str,
+        /// What happened.
+        message: &'a str,
+    },
+    /// The run ends.
+    Ended(bool),
+}
+
+impl<'a> Reply<'a> {
+    /// From what the host said.
+    pub fn of(answered: &'a Result<Value, Unanswered>) -> Self {
+        match answered {
+            Ok(value) => Self::Answer(Exact(value)),
+            Err(Unanswered::Refused { code, message }) => Self::Refused { code, message },
+            Err(Unanswered::Ended) => Self::Ended(true),
+        }
+    }
 }
 
 /// What the worker answers.
@@ -196,7 +242,7 @@ fn exact(number: &Number) -> bool {
 }
 
 /// A value whose inexact integers are written as text.
-struct Exact<'a>(&'a Value);
+pub struct Exact<'a>(&'a Value);
 
 impl Serialize for Exact<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -323,53 +369,4 @@ fn connection_scene(view: &ConnectionView) -> ConnectionScene<'_> {
         local_short_name: &view.local_short_name,
         remote_short_name: &view.remote_short_name,
     }
-}
-
-/// A message with its length in front, ready for one write; `Err` is the number of bytes that were too many.
-pub fn frame(message: &impl Serialize) -> Result<Vec<u8>, usize> {
-    let mut bytes = vec![0; 4];
-    serde_json::to_writer(&mut bytes, message).expect("writing maps with text keys to memory does not fail");
-    let length = bytes.len() - 4;
-    match u32::try_from(length) {
-        Ok(prefix) if length <= MAX_FRAME => {
-            bytes[..4].copy_from_slice(&prefix.to_be_bytes());
-            Ok(bytes)
-        }
-        _ => Err(length),
-    }
-}
-
-/// The length that a prefix tells, if it is allowed.
-pub fn length(prefix: [u8; 4]) -> io::Result<usize> {
-    let length = u32::from_be_bytes(prefix) as usize;
-    if length > MAX_FRAME {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("a message of {length} bytes; at most {MAX_FRAME} may travel"),
-        ));
-    }
-    Ok(length)
-}
-
-/// Reads one message, blocking; `None` where the input ended between two.
-pub fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut prefix = [0; 4];
-    match from.read_exact(&mut prefix) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        other => other?,
-    }
-    let mut bytes = vec![0; length(prefix)?];
-    from.read_exact(&mut bytes)?;
-    Ok(Some(bytes))
-}
-
-/// Writes one message, blocking, in one call.
-pub fn write(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
-    let bytes = frame(answer).or_else(|length| {
-        let verdict = Verdict::Limit(format!("it left {length} bytes; at most {MAX_FRAME} can be kept"));
-        frame(&Answer { id: answer.id, leaving: answer.leaving, verdict })
-            .map_err(|_| io::Error::other("a short answer does not fit a frame"))
-    })?;
-    to.write_all(&bytes)?;
-    to.flush()
 }

@@ -11,15 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rquickjs::{Context, Ctx, Function, Object, Persistent, Runtime, context::intrinsic};
+use rquickjs::{Context, Ctx, Exception, Function, Object, Persistent, Runtime, context::intrinsic};
 
-use super::{limits, native::natives, source::options};
+use super::{limits, native::natives, pipe::Pipe, source::options};
 
 /// The parts of the prelude, in the order in which they see each other.
 const PRELUDE: &str = concat!(
     "((limits, native) => { 'use strict';\n",
     include_str!("world/values.js"),
+    include_str!("world/chance.js"),
     include_str!("world/helpers.js"),
+    include_str!("world/asks.js"),
     include_str!("world/comments.js"),
     include_str!("world/entity.js"),
     include_str!("world/play.js"),
@@ -46,21 +48,24 @@ pub struct Realm {
     context: Context,
     runtime: Runtime,
     deadline: Rc<Cell<Option<Instant>>>,
+    /// How long the run under way has waited for answers.
+    waited: Rc<Cell<Duration>>,
     stopped: Rc<Cell<bool>>,
 }
 
 impl Realm {
     /// Makes the engine and loads the prelude.
-    pub fn new() -> Result<Self, String> {
-        Self::make().map_err(|error| error.to_string())
+    pub fn new(pipe: &Rc<Pipe>) -> Result<Self, String> {
+        Self::make(pipe).map_err(|error| error.to_string())
     }
 
-    fn make() -> rquickjs::Result<Self> {
+    fn make(pipe: &Rc<Pipe>) -> rquickjs::Result<Self> {
         let runtime = Runtime::new()?;
         runtime.set_memory_limit(limits::MEMORY);
         runtime.set_max_stack_size(limits::STACK);
         let deadline = Rc::new(Cell::new(None::<Instant>));
         let stopped = Rc::new(Cell::new(false));
+        let waited = Rc::new(Cell::new(Duration::ZERO));
         let (watched, stop) = (Rc::clone(&deadline), Rc::clone(&stopped));
         runtime.set_interrupt_handler(Some(Box::new(move || {
             let late = watched.get().is_some_and(|deadline| Instant::now() >= deadline);
@@ -74,14 +79,17 @@ impl Realm {
             for (name, limit) in limits::prelude() {
                 told.set(name, limit)?;
             }
-            let play: Function<'_> = prelude.call((told, natives(&ctx)?))?;
+            let natives = natives(&ctx)?;
+            natives.set("ask", ask(&ctx, pipe, &deadline, &waited)?)?;
+            let play: Function<'_> = prelude.call((told, natives))?;
             Ok::<_, rquickjs::Error>(Persistent::save(&ctx, play))
         })?;
-        Ok(Self { play, context, runtime, deadline, stopped })
+        Ok(Self { play, context, runtime, deadline, waited, stopped })
     }
 
     /// Does something in the engine within a time.
     pub fn within<T>(&self, wall: Duration, work: impl FnOnce(&Ctx<'_>) -> T) -> T {
+        self.waited.set(Duration::ZERO);
         self.deadline.set(Some(Instant::now() + wall));
         let done = self.context.with(|ctx| work(&ctx));
         self.deadline.set(None);
@@ -98,6 +106,11 @@ impl Realm {
         u64::try_from(self.runtime.memory_usage().malloc_size).unwrap_or_default()
     }
 
+    /// How long the script itself took, since it began.
+    pub fn own_time(&self, began: Instant) -> Duration {
+        began.elapsed().saturating_sub(self.waited.get())
+    }
+
     /// A script was stopped by the clock: freeing the engine may abort.
     pub fn was_stopped(&self) -> bool {
         self.stopped.get()
@@ -107,4 +120,22 @@ impl Realm {
     pub fn has_leftovers(&self) -> bool {
         self.runtime.is_job_pending()
     }
+}
+
+/// The prelude's way to the pool. The rule's clock stands while it waits.
+fn ask<'js>(
+    ctx: &Ctx<'js>,
+    pipe: &Rc<Pipe>,
+    deadline: &Rc<Cell<Option<Instant>>>,
+    waited: &Rc<Cell<Duration>>,
+) -> rquickjs::Result<Function<'js>> {
+    let (pipe, deadline, waited) = (Rc::clone(pipe), Rc::clone(deadline), Rc::clone(waited));
+    Function::new(ctx.clone(), move |ctx: Ctx<'_>, what: String| {
+        let began = Instant::now();
+        let reply = pipe.ask(what);
+        let took = began.elapsed();
+        waited.set(waited.get() + took);
+        deadline.set(deadline.get().map(|at| at + took));
+        reply.map_err(|error| Exception::throw_type(&ctx, &error.to_string()))
+    })
 }

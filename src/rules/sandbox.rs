@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{
     limits,
+    pipe::Pipe,
     protocol::{Kind, Order, Verdict},
     realm::Realm,
     source::{self, Failed, RULE_FILE},
@@ -46,8 +48,8 @@ pub enum Remains {
 
 impl Sandbox {
     /// Makes the engine.
-    pub fn new() -> Result<Self, String> {
-        Ok(Self { loaded: HashMap::new(), realm: Realm::new()?, runs: 0 })
+    pub fn new(pipe: &Rc<Pipe>) -> Result<Self, String> {
+        Ok(Self { loaded: HashMap::new(), realm: Realm::new(pipe)?, runs: 0 })
     }
 
     /// Runs the script once.
@@ -59,7 +61,7 @@ impl Sandbox {
         let verdict =
             realm.within(Duration::from_millis(order.wall_ms), |ctx| match run(ctx, realm, (loaded, &mut held), order) {
                 Ok(verdict) => verdict,
-                Err((error, shift)) => blame(ctx, error, shift, started.elapsed()),
+                Err((error, shift)) => blame(ctx, error, shift, realm.own_time(started)),
             });
         if self.realm.was_stopped() || matches!(verdict, Verdict::Limit(_)) {
             let stopped = self.realm.was_stopped();
@@ -72,7 +74,7 @@ impl Sandbox {
             other => other,
         };
         drop(held);
-        let fit = self.runs < limits::MOST_RUNS && started.elapsed() < limits::QUICK && !self.realm.has_leftovers();
+        let fit = self.runs < limits::MOST_RUNS && self.realm.own_time(started) < limits::QUICK && !self.realm.has_leftovers();
         Ran { verdict, remains: if fit { Remains::Fit(Box::new(self)) } else { Remains::Spent } }
     }
 }
@@ -111,7 +113,8 @@ fn play<'js>(
     if order.kind == Kind::Expression {
         return play.call((make, scene)).map(Verdict::Truth);
     }
-    let left: rquickjs::String<'js> = play.call((make, scene.clone(), order.told.get()))?;
+    let (now, seed) = order.moment.map(|moment| (moment.now.millis(), moment.seed)).unzip();
+    let left: rquickjs::String<'js> = play.call((make, scene.clone(), order.told.get(), now, seed))?;
     if order.measured {
         held.extend([scene, left.clone().into_value()].map(|value| Persistent::save(ctx, value)));
     }

@@ -13,8 +13,7 @@ use super::protocol::Kind;
 /// The rule's file name in the engine's traces.
 pub const RULE_FILE: &str = "rule.js";
 /// What a rule sees, in the order in which the prelude gives it.
-pub const PARAMETERS: &str =
-    "entity,replica,previous,firstSync,connection,skip,log,nodeHelper,commentHelper,attachmentHelper,syncHelper";
+pub const PARAMETERS: &str = "entity,replica,previous,firstSync,connection,skip,log,nodeHelper,commentHelper,attachmentHelper,syncHelper,httpClient,store,soql";
 
 /// A script's error, with the number of columns that the text around it takes in the first line.
 pub type Failed = (rquickjs::Error, usize);

@@ -3,20 +3,24 @@
 //! The parent starts it with an empty environment. It gives up what it does not need before it reads the first byte,
 //! then answers jobs until its input ends or an engine had to be given up.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    rc::Rc,
+};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     limits::{ADDRESS_SPACE, CPU_SECONDS, ENGINES, OPEN_FILES},
-    protocol::{self, Answer, Order, Verdict},
+    pipe::Pipe,
+    protocol::{Order, Verdict},
     sandbox::{Remains, Sandbox},
 };
 
 /// Reads jobs on standard input and answers on standard output until the input ends.
 pub fn main() -> io::Result<()> {
     confine()?;
-    serve(&mut io::stdin().lock(), &mut io::stdout().lock())
+    serve(io::stdin().lock(), io::stdout().lock())
 }
 
 /// Lowers this process's limits for good: address space, processor time, open files; no core dumps.
@@ -39,11 +43,13 @@ fn lower(resource: Resource, most: u64) -> io::Result<()> {
 }
 
 /// Answers jobs until the input ends or an engine had to be given up.
-pub(super) fn serve(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
-    let mut engines = Engines::default();
+pub(super) fn serve(from: impl Read + 'static, to: impl Write + 'static) -> io::Result<()> {
+    let pipe = Rc::new(Pipe::new(from, to));
+    let mut engines = Engines { owned: Vec::new(), fresh: None, pipe: Rc::clone(&pipe) };
     engines.make_ready();
-    while let Some(bytes) = protocol::read(from)? {
+    while let Some(bytes) = pipe.read()? {
         let order: Order<'_> = serde_json::from_slice(&bytes)?;
+        pipe.begin(order.id);
         let (verdict, remains) = match engines.take(&order.owner) {
             Ok(sandbox) => {
                 let ran = sandbox.run(&order);
@@ -52,7 +58,7 @@ pub(super) fn serve(from: &mut impl Read, to: &mut impl Write) -> io::Result<()>
             Err(why) => (Verdict::Engine(why), Remains::Broken),
         };
         let leaving = matches!(remains, Remains::Broken);
-        protocol::write(to, &Answer { id: order.id, leaving, verdict })?;
+        pipe.answer(order.id, leaving, verdict)?;
         match remains {
             Remains::Broken => return Ok(()),
             Remains::Fit(sandbox) => engines.keep(&order.owner, *sandbox),
@@ -64,17 +70,17 @@ pub(super) fn serve(from: &mut impl Read, to: &mut impl Write) -> io::Result<()>
 }
 
 /// The engines of a worker: those with an owner, the last used one last, and one that waits for an owner.
-#[derive(Default)]
 struct Engines {
     owned: Vec<(String, Sandbox)>,
     fresh: Option<Sandbox>,
+    pipe: Rc<Pipe>,
 }
 
 impl Engines {
     fn take(&mut self, owner: &str) -> Result<Sandbox, String> {
         match self.owned.iter().position(|(whose, _)| whose == owner) {
             Some(at) => Ok(self.owned.remove(at).1),
-            None => self.fresh.take().map_or_else(Sandbox::new, Ok),
+            None => self.fresh.take().map_or_else(|| Sandbox::new(&self.pipe), Ok),
         }
     }
 
@@ -91,7 +97,7 @@ impl Engines {
             // That takes longer than most rules. On a machine whose processors are all taken, the pool would get to see the
             // answer only after it (measured: 1.0 ms a run in place of 0.4).
             std::thread::yield_now();
-            self.fresh = Sandbox::new().ok();
+            self.fresh = Sandbox::new(&self.pipe).ok();
         }
     }
 }

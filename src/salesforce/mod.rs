@@ -10,6 +10,7 @@
 //! To add a resource: a file with its pure building and reading beside a thin method that calls [`rest::Rest::call`];
 //! to add an error code: a row in [`error_table`].
 
+mod asked;
 mod check;
 mod collections;
 mod describe;

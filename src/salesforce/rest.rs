@@ -64,11 +64,14 @@ pub(super) struct Call {
     pub headers: Vec<(&'static str, String)>,
     /// It could change something: without an answer nobody knows.
     pub wrote: bool,
+    /// Largest answer, in bytes.
+    pub most: usize,
 }
 
 impl Call {
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), query: Vec::new(), body: None, headers: Vec::new(), wrote: false }
+        let (query, headers) = (Vec::new(), Vec::new());
+        Self { method: Method::GET, path: path.into(), query, body: None, headers, wrote: false, most: MOST_BYTES }
     }
 
     /// A POST that only reads, as collections are read.
@@ -201,7 +204,7 @@ impl Rest {
             let id = response.headers().get("X-SFDC-Request-Id").and_then(|id| id.to_str().ok()).unwrap_or("none");
             tracing::debug!(status, request = id, "salesforce refused a call");
         }
-        let body = capped(response, MOST_BYTES, call.wrote).await?;
+        let body = capped(response, call.most, call.wrote).await?;
         Ok(Answer { status, date, body, retry_after })
     }
 

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
+        ask::Request,
         change::Content,
         ids::TwinId,
         replica::Fields,
@@ -160,6 +161,7 @@ impl Tracker for Salesforce {
             keeps_writes: false,
             repeats_creates: false,
             can_look: self.settings.look != Look::Off,
+            takes_requests: true,
         }
     }
 
@@ -301,6 +303,14 @@ impl Tracker for Salesforce {
 
     async fn look(&self, cursor: &LookCursor, entity_types: &[String]) -> Result<Looked, TrackerError> {
         looking::look(self, cursor, entity_types).await
+    }
+
+    async fn request(&self, caller: Caller, request: &Request) -> Result<serde_json::Value, TrackerError> {
+        self.make_request(caller, request).await
+    }
+
+    async fn user_by_email(&self, caller: Caller, email: &str) -> Result<Option<serde_json::Value>, TrackerError> {
+        self.find_user(caller, email).await
     }
 
     async fn check(&self) -> Vec<CheckStep> {

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Time,
     domain::{
+        ask::Moment,
         connection::Connection,
         event::Body,
+        history::Direction,
         ids::{ConnectionId, CorrelationId, EventId, Side, TokenId, TwinId},
         twin::Status,
     },
@@ -282,3 +284,50 @@ pub struct TrackerState {
     /// How often it failed in a row: for the next pause.
     pub failures: u32,
 }
+
+/// A call of a rule to the outside, kept before it leaves and with its answer after.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JournalRow {
+    /// Its connection.
+    pub connection_id: ConnectionId,
+    /// The twin whose rule it is.
+    pub twin: TwinId,
+    /// Which rule.
+    pub direction: Direction,
+    /// In order of making, within a work.
+    pub number: u32,
+    /// The version of the rules that the work began with, or that a person moved it to.
+    pub version: u32,
+    /// Time and chance of the work.
+    pub moment: Moment,
+    /// `POST` and so on, or `STORE`.
+    pub method: String,
+    /// Where to; what was stored: `create` or `update`.
+    pub path: String,
+    /// SHA-256 of what was sent along.
+    pub body: [u8; 32],
+    /// When it left.
+    pub at: Time,
+    /// JSON text of the answer, once it is known.
+    pub answer: Option<String>,
+}
+
+/// A twin whose rule looked for the twin of a record that had none yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lookup {
+    /// Its connection.
+    pub connection_id: ConnectionId,
+    /// Key of the other side's record that was looked for.
+    pub remote_key: String,
+    /// The twin whose rule looked.
+    pub twin: TwinId,
+    /// Which rule.
+    pub direction: Direction,
+    /// Epoch and number of the events that an incoming rule was run on.
+    pub up_to: (u64, u64),
+    /// JSON of an event that says what they said; `None` on the way out.
+    pub event: Option<String>,
+}
+
+/// A piece of a rule's work: whose, and which rule.
+pub type RuleWork = (ConnectionId, TwinId, Direction);

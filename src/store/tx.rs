@@ -101,6 +101,27 @@ pub trait Tx: Send {
     /// Forgets it.
     async fn delete_rule_draft(&mut self, id: ConnectionId) -> Got<()>;
 
+    // What rules did to the outside, and what they looked for in vain.
+
+    /// The newest version, and the one that a work which has rows in the journal began with.
+    async fn rules_for(&mut self, work: RuleWork) -> Got<Option<(RulePair, Option<u32>)>>;
+    /// The rows of a work, in order.
+    async fn journal(&mut self, work: RuleWork) -> Got<Vec<JournalRow>>;
+    /// Inserts, or keeps the answer.
+    async fn put_journal(&mut self, row: &JournalRow) -> Got<()>;
+    /// Removes a call that was not made.
+    async fn forget_journal(&mut self, work: RuleWork, number: u32) -> Got<()>;
+    /// Moves what a twin's rules began to the newest version. `again`: calls that nobody knows of are made once more.
+    async fn renew_journal(&mut self, connection: ConnectionId, twin: TwinId, again: bool) -> Got<()>;
+    /// These works have ended.
+    async fn end_journal(&mut self, works: &[RuleWork]) -> Got<()>;
+    /// Inserts or replaces.
+    async fn put_lookup(&mut self, lookup: &Lookup) -> Got<()>;
+    /// Removes and gives those that looked for these records of the other sides.
+    async fn take_lookups(&mut self, found: &[(ConnectionId, String)]) -> Got<Vec<Lookup>>;
+    /// Types and keys of our records whose twin is the other side's record of this key.
+    async fn local_keys(&mut self, connection: ConnectionId, remote_key: &str) -> Got<Vec<(String, String)>>;
+
     // Invitations.
 
     /// By id.

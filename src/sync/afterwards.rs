@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::{
+    asks::both,
     decide::{Item, Work},
     links,
     outgoing::{Worker, look_at},
@@ -66,6 +67,7 @@ pub(super) async fn incoming(worker: &Worker, work: &mut Work, settle: &mut Sett
     if work.wishes.stop && !ends {
         settle.drafts.push(stop(worker, &mut work.twin, work.folded.correlation));
         settle.healed.push((work.twin.connection_id, work.twin.id));
+        settle.ended.extend(both(&work.twin));
         told.push("stopped by the incoming rule".to_owned());
     }
     told.extend(others(worker, &work.connection, &work.wishes, settle).await);
@@ -84,6 +86,7 @@ pub(super) async fn outgoing(
     if wishes.stop {
         settle.drafts.push(stop(worker, twin, correlation));
         settle.healed.push((twin.connection_id, twin.id));
+        settle.ended.extend(both(twin));
         told.push("stopped by the outgoing rule".to_owned());
     }
     told.extend(others(worker, connection, wishes, settle).await);

@@ -10,9 +10,12 @@
 //! same. An error that concerns the whole tracker leaves the events where they are; one that concerns a record parks its
 //! twin alone.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 
 use super::{
     decide::{self, Decided, Item, Work},
@@ -36,9 +39,13 @@ use crate::{
 
 /// Rule runs side by side.
 const RUNS: usize = 8;
+/// How long those that are decided wait for the next, whose rule may still ask its tracker.
+const GATHER: Duration = Duration::from_millis(250);
+/// How long they wait in all.
+const MOST_GATHER: Duration = Duration::from_secs(2);
 /// How often, and how long apart, a record that somebody works on is asked for.
 const RECORD_TRIES: u32 = 50;
-const RECORD_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+const RECORD_PAUSE: Duration = Duration::from_millis(10);
 
 /// Works through one batch; all its twins are leased by the caller.
 pub(super) async fn batch(worker: &Worker, claimed: &[Claimed]) -> Result<(), Failure> {
@@ -62,18 +69,64 @@ pub(super) async fn batch(worker: &Worker, claimed: &[Claimed]) -> Result<(), Fa
     let (working, held) = hold_records(worker, claimed, working).await?;
     let working = read(worker, working).await?;
     let mut decided = futures_util::stream::iter(working).map(|item| decide::second(worker, item)).buffer_unordered(RUNS);
-    let (mut ended, mut works) = (Settle::default(), Vec::new());
-    while let Some(one) = decided.next().await {
-        match one {
-            Decided::Ended(settle) => ended.join(*settle),
-            Decided::Write(work) => works.push(*work),
+    let (mut failure, mut group) = (None, Vec::new());
+    loop {
+        gather(&mut decided, &mut group).await;
+        if group.is_empty() {
+            break;
         }
+        let (mut ended, mut works) = (Settle::default(), Vec::new());
+        for one in group.drain(..) {
+            match one {
+                Decided::Ended(settle) => ended.join(*settle),
+                Decided::Write(work) => works.push(*work),
+            }
+        }
+        // Where the tracker fails, the runs that are under way still end: one that is dropped leaves its calls in doubt.
+        let write_too = failure.is_none();
+        let done = async {
+            ended.commit(&worker.parts.store, worker.parts.clock.as_ref(), "events_settled").await?;
+            if write_too { write(worker, works).await } else { Ok(()) }
+        };
+        failure = failure.or(beside(&mut decided, &mut group, done).await.err());
     }
     drop(decided);
-    ended.commit(&worker.parts.store, worker.parts.clock.as_ref(), "events_settled").await?;
-    write(worker, works).await?;
     drop(held);
-    Ok(())
+    failure.map_or(Ok(()), Err)
+}
+
+/// Adds those that are decided together: all, unless a rule keeps the others waiting. Nothing once there are no more.
+async fn gather(decided: &mut (impl Stream<Item = Decided> + Unpin), group: &mut Vec<Decided>) {
+    if group.is_empty() {
+        group.extend(decided.next().await);
+    }
+    let began = Instant::now();
+    // Whoever is not there then comes with the next group.
+    while began.elapsed() < MOST_GATHER
+        && let Ok(Some(one)) = tokio::time::timeout(GATHER, decided.next()).await
+    {
+        group.push(one);
+    }
+}
+
+/// Works, and lets the runs that are under way go on meanwhile: the work runs rules too, and a run that nobody polls would
+/// keep its worker from it for ever.
+async fn beside<T>(
+    decided: &mut (impl Stream<Item = Decided> + Unpin),
+    group: &mut Vec<Decided>,
+    work: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(work);
+    let mut more = true;
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            next = decided.next(), if more => match next {
+                Some(one) => group.push(one),
+                None => more = false,
+            },
+        }
+    }
 }
 
 /// Holds the records that their twins learned of only now. Whoever cannot have its own, or finds that somebody else has
@@ -154,7 +207,10 @@ async fn write(worker: &Worker, works: Vec<Work>) -> Result<(), Failure> {
         })
         .collect();
     if !kept.is_empty() {
-        let settle = Settle { twins: kept, ..Settle::default() };
+        // A record that a rule waits for: once it is there, that run is known to be still its first.
+        let journal =
+            works.iter().filter(|work| work.kind == WriteKind::Create).filter_map(|work| work.storing.clone()).collect();
+        let settle = Settle { twins: kept, journal, ..Settle::default() };
         settle.commit(&worker.parts.store, worker.parts.clock.as_ref(), "writes_kept").await?;
     }
     let writes: Vec<Write> = works

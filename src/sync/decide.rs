@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     apply::entity_of,
+    asks::{Desk, Storing},
     ending::{finish, park, refuse, without_record},
     fold::Folded,
     judge::Failure,
@@ -14,7 +15,8 @@ use super::{
         incoming::{Choice, Chosen, NotListed, Weighed},
     },
     settle::{Again, Settle, Trouble},
-    view, written,
+    view::{self, Task},
+    written,
 };
 use crate::{
     clock::Time,
@@ -22,13 +24,13 @@ use crate::{
         connection::Connection,
         event::Sync,
         history::{Direction, Outcome},
-        ids::{EntityRef, TwinId, WriteId},
+        ids::{EntityRef, EventId, TwinId, WriteId},
         replica::Fields,
-        rule::{RuleError, Wishes},
+        rule::{RuleError, RuleInput, RuleOutput, Wishes},
         tracker::{Caller, Description, Entity, Found, WriteKind},
         twin::{Memory, PendingWrite, Status, Twin},
     },
-    store::rows::{LinkState, Unseen},
+    store::rows::{JournalRow, LinkState, Lookup, Unseen},
 };
 
 /// A claimed twin with all that is needed to judge its events.
@@ -61,6 +63,10 @@ pub(super) struct Work {
     pub read_at: Option<Time>,
     pub log: Vec<String>,
     pub wishes: Wishes,
+    /// What the rule looked for in vain.
+    pub lookups: Vec<Lookup>,
+    /// The rule waits for this write (`store(entity)`), and runs again after it.
+    pub storing: Option<JournalRow>,
 }
 
 /// What a decision is.
@@ -229,10 +235,6 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
         let until = worker.parts.clock.now().plus(std::time::Duration::from_millis(500));
         return ended(Settle { resting: vec![(twin.connection_id, twin.id, until)], ..Settle::default() });
     }
-    if twin.local.is_none() && item.folded.deleted {
-        let reason = "their record was deleted before one was made here".to_owned();
-        return ended(finish(worker, twin, &item.folded, Outcome::Skipped, Some(reason)));
-    }
     if item.folded.sync.is_none() && !item.folded.deleted {
         return ended(finish(worker, twin, &item.folded, Outcome::Applied, None));
     }
@@ -241,19 +243,26 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
         return ended(pauses::held_in(twin));
     }
     let entity = entity_of(&twin, item.record.as_ref());
-    match choose(worker, &item, &twin, entity).await {
-        Ok(choice) => {
-            let work = conclude(worker, item, twin, choice);
+    let task = match view::work(worker, &item.connection, &twin, Direction::In).await {
+        Ok(task) => task,
+        Err(trouble) => return ended(park(worker, twin, &item.folded, trouble)),
+    };
+    let choice = choose(worker, &item, (&twin, entity), &task).await;
+    let lookups = task.desk.lookups(|| super::late::told(&item, EventId(worker.parts.clock.id())));
+    let ended = |settle: Settle| Decided::Ended(Box::new(Settle { lookups: lookups.clone(), ..settle }));
+    match choice {
+        Ok(mut choice) => {
+            choice.log.splice(0..0, task.desk.told());
+            let work = Work { lookups: lookups.clone(), ..conclude(worker, item, twin, choice) };
             if work.kind == WriteKind::Update && work.chosen.write.is_empty() {
-                ended(written::nothing_to_write(worker, work).await)
+                Decided::Ended(Box::new(written::nothing_to_write(worker, work).await))
             } else {
                 Decided::Write(Box::new(work))
             }
         }
-        Err(Stop::Failed(error, version)) => {
+        Err(Stop::Failed(trouble, error, version)) => {
             let failed = pauses::Failed { way: Direction::In, version, error: &error };
             let holds = worker.pauses.failed(worker, &twin, failed).await;
-            let trouble = Trouble::rule(Direction::In, &error);
             ended(if holds { pauses::held_in(twin) } else { park(worker, twin, &item.folded, trouble) })
         }
         Err(Stop::Park(trouble)) => ended(park(worker, twin, &item.folded, trouble)),
@@ -267,8 +276,8 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
 
 enum Stop {
     Park(Trouble),
-    /// The rule of this version.
-    Failed(RuleError, u32),
+    /// The rule of this version failed, by itself.
+    Failed(Trouble, RuleError, u32),
     Skip(String),
     /// The rule names the record of ours, by type and key.
     Adopt(String, String),
@@ -288,26 +297,39 @@ struct Choosing {
     before: Option<Entity>,
     log: Vec<String>,
     wishes: Wishes,
+    storing: Option<JournalRow>,
 }
 
-async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity>) -> Result<Choosing, Stop> {
-    let pair = view::rules(worker, &item.connection).await?;
+async fn choose(
+    worker: &Worker,
+    item: &Item,
+    (twin, before): (&Twin, Option<Entity>),
+    Task { pair, desk }: &Task,
+) -> Result<Choosing, Stop> {
     let (weighed, first_seen) = super::weighing::weigh(worker, item, twin, before.as_ref(), &pair.outgoing).await;
     let description = describe(worker, before.as_ref().map(|entity| entity.entity_type.as_str())).await?;
-    let run = |replica: Fields| {
+    // `store(entity)` made the record in an earlier run of this work.
+    let made_here = desk.made_here() && twin.memory.received.is_none();
+    let run = async |replica: Fields, desk: &Desk| {
         let ours = (before.as_ref(), twin.memory.received.as_ref());
-        let input = view::incoming(worker, &item.connection, ours, (replica, item.folded.deleted), &description);
-        let rules = worker.parts.rules.clone();
-        let source = pair.incoming.clone();
-        async move { rules.run(&source, &input).await }
+        let mut input = view::incoming(worker, &item.connection, ours, (replica, item.folded.deleted), &description);
+        if let RuleInput::Incoming { first_sync, .. } = &mut input {
+            *first_sync |= made_here;
+        }
+        worker.parts.rules.run(&pair.incoming, &input, desk).await
     };
-    let failed = |error| Stop::Failed(error, pair.version);
-    let output = run(weighed.replica.clone()).await.map_err(failed)?;
+    let failed = |error| Stop::Failed(Trouble::rule(Direction::In, &error), error, pair.version);
+    let (output, storing) = so_far(run(weighed.replica.clone(), desk).await, (desk, pair.version))?;
     let assigned_before = match (&weighed.before, &before) {
-        (Some(fields), Some(_)) if output.skip.is_none() => Some(run(fields.clone()).await.map_err(failed)?.assigned),
+        (Some(fields), Some(_)) if output.skip.is_none() => {
+            Some(run(fields.clone(), &desk.beside()).await.map_err(failed)?.assigned)
+        }
         _ => None,
     };
-    worker.pauses.worked(worker, (item.connection.id, Direction::In)).await;
+    // One that waits for its record to be stored has not come to its end.
+    if storing.is_none() {
+        worker.pauses.worked(worker, (item.connection.id, Direction::In)).await;
+    }
     if let Some(reason) = output.skip {
         return Err(Stop::Skip(reason));
     }
@@ -327,7 +349,24 @@ async fn choose(worker: &Worker, item: &Item, twin: &Twin, before: Option<Entity
         description: &description,
     };
     let chosen = plan::incoming::choose(&twin.memory, choice).map_err(|missing| Stop::Park(not_listed(&missing)))?;
-    Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log, wishes: output.wishes })
+    Ok(Choosing { weighed, first_seen, chosen, entity_type, before, log: output.log, wishes: output.wishes, storing })
+}
+
+/// What a run left; where it waits for its record to be stored, what it left so far.
+fn so_far(ran: Result<RuleOutput, RuleError>, (desk, version): (&Desk, u32)) -> Result<(RuleOutput, Option<JournalRow>), Stop> {
+    let error = match ran {
+        Ok(output) => return Ok((output, None)),
+        Err(error) => error,
+    };
+    match desk.trouble(Direction::In, &error) {
+        Ok(trouble) if trouble.again == Again::Person => Err(Stop::Failed(trouble, error, version)),
+        // It may only lack what it looked for, or what nobody could answer: no word against the rule.
+        Ok(trouble) => Err(Stop::Park(trouble)),
+        Err(asked) => {
+            let Storing { assigned, entity_type, row } = *asked;
+            Ok((RuleOutput { assigned, entity_type, ..RuleOutput::default() }, Some(row)))
+        }
+    }
 }
 
 async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Description, Stop> {
@@ -336,7 +375,7 @@ async fn describe(worker: &Worker, entity_type: Option<&str>) -> Result<Descript
 }
 
 fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> Work {
-    let Choosing { weighed, first_seen, chosen, entity_type, before, log, wishes } = choosing;
+    let Choosing { weighed, first_seen, chosen, entity_type, before, log, wishes, storing } = choosing;
     twin.memory.first_seen = first_seen;
     plan::incoming::note_flips(&mut twin.memory, &weighed, worker.parts.clock.now());
     let kind = if before.is_some() { WriteKind::Update } else { WriteKind::Create };
@@ -362,6 +401,8 @@ fn conclude(worker: &Worker, item: Item, mut twin: Twin, choosing: Choosing) -> 
         read_at: item.read_at,
         log,
         wishes,
+        lookups: Vec::new(),
+        storing,
     }
 }
 

@@ -6,10 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, Refused, outgoing::Worker, plan, view, wishes};
+pub use super::asks::Call;
+use super::{Engine, Refused, asks::Desk, outgoing::Worker, plan, view, wishes};
 use crate::domain::{
     connection::Connection,
-    history::FieldChange,
+    history::{Direction, FieldChange},
     ids::{ConnectionId, TwinId},
     replica::{self, Fields},
     rule::{RuleError, RuleInput, RuleOutput, Wishes},
@@ -58,6 +59,8 @@ pub struct Tried {
     pub cut: Vec<String>,
     /// What it asked for beside.
     pub wishes: Wishes,
+    /// Calls with effects that it would make, in order; none was made, and each was answered with an empty object.
+    pub calls: Vec<Call>,
     /// What it logged.
     pub log: Vec<String>,
     /// How long the run took, the way to its process included.
@@ -134,8 +137,9 @@ pub(super) async fn outgoing(
     let shown = Entity { fields, ..record.clone() };
     let input = view::outgoing(worker, connection, memory, &shown, first).await;
     let input = input.map_err(|trouble| Refused::State(trouble.detail))?;
-    let (output, took) = run(worker, rule, &input).await;
-    tried(output, took, |output, tried| {
+    let desk = Desk::trial(worker, connection.id, Some(&record.key));
+    let (output, took) = run(worker, rule, &input, &desk).await;
+    tried(output, (took, desk.calls()), |output, tried| {
         let empty = Fields::new();
         let sent = memory.sent.as_ref().unwrap_or(&empty);
         let names = replica::differences(sent, &output.replica).into_iter();
@@ -162,14 +166,15 @@ pub(super) async fn incoming(
     let description = describe(worker, record.as_ref().map_or(default, |record| &record.entity_type)).await?;
     let ours = (record.as_ref(), memory.received.as_ref());
     let input = view::incoming(worker, connection, ours, (replica, false), &description);
-    let (output, took) = run(worker, rule, &input).await;
+    let desk = Desk::trial(worker, connection.id, record.as_ref().map(|record| record.key.as_str()));
+    let (output, took) = run(worker, rule, &input, &desk).await;
     let entity_type = match (&record, &output) {
         (Some(record), _) => record.entity_type.clone(),
         (None, Ok(output)) => output.entity_type.clone().unwrap_or_else(|| default.to_owned()),
         (None, Err(_)) => default.to_owned(),
     };
     let description = if record.is_some() { description } else { describe(worker, &entity_type).await? };
-    tried(output, took, |output, tried| {
+    tried(output, (took, desk.calls()), |output, tried| {
         let assigned = match &record {
             Some(_) => output.assigned.clone(),
             None => view::with_defaults(worker, &entity_type, output.assigned.clone()),
@@ -196,16 +201,25 @@ async fn describe(worker: &Worker, entity_type: &str) -> Result<Description, Ref
     Ok(worker.tracker.describe(Caller::Person, entity_type).await?)
 }
 
-async fn run(worker: &Worker, rule: &str, input: &RuleInput) -> (Result<RuleOutput, RuleError>, Duration) {
+async fn run(worker: &Worker, rule: &str, input: &RuleInput, desk: &Desk) -> (Result<RuleOutput, RuleError>, Duration) {
     let began = Instant::now();
-    let output = worker.parts.rules.run_measured(rule, input).await;
+    let output = match worker.parts.rules.run_measured(rule, input, desk).await {
+        // The tracker could not be asked: that is what stopped it.
+        Err(error @ RuleError::Ended) => {
+            let why = desk
+                .trouble(Direction::Out, &error)
+                .map_or_else(|_| error.to_string(), |why| format!("{}: {}", why.title, why.detail));
+            Err(RuleError::Engine(why))
+        }
+        output => output,
+    };
     (output, began.elapsed())
 }
 
 /// What is the same on both ways, and what `more` adds for a run that neither failed nor skipped.
 fn tried(
     output: Result<RuleOutput, RuleError>,
-    took: Duration,
+    (took, calls): (Duration, Vec<Call>),
     more: impl FnOnce(&RuleOutput, &mut Tried) -> Result<(), Refused>,
 ) -> Result<Tried, Refused> {
     let (output, error) = match output {
@@ -220,6 +234,7 @@ fn tried(
         differences: Vec::new(),
         cut: Vec::new(),
         wishes: output.wishes.clone(),
+        calls,
         log: output.log.clone(),
         took,
         memory: output.memory,

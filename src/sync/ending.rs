@@ -2,6 +2,7 @@
 //! goes to the other side.
 
 use super::{
+    asks::both,
     decide::Item,
     fold::Folded,
     outgoing::Worker,
@@ -79,7 +80,9 @@ pub(super) fn finish(worker: &Worker, mut twin: Twin, folded: &Folded, outcome: 
         twin.memory.stop_event = None;
         twin.status = Status::Stopped;
     }
+    settle.ended.push((twin.connection_id, twin.id, Direction::In));
     if twin.status == Status::Stopped {
+        settle.ended.extend(both(&twin));
         let_go(&mut twin);
         settle.healed.push((twin.connection_id, twin.id));
     }

@@ -38,6 +38,7 @@ pub(super) fn deleted(worker: &Worker, case: &Case, done: &mut Settle) {
         twin.memory.deleted_here = true;
         twin.status = Status::Stopped;
         super::ending::let_go(&mut twin);
+        done.ended.extend(super::asks::both(&twin));
         done.history.extend(lines(Outcome::Sent, "the record was deleted here"));
         let correlation = case.changes.last().map(|change| change.change.correlation);
         done.drafts.push(draft(worker, &twin, Body::Deleted { key: case.key.clone() }, correlation));

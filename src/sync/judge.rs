@@ -206,6 +206,7 @@ fn end(
     }
     for twin in twins {
         let (concerned, ids) = (concerning(changes, twin), (Some(twin.connection_id), Some(twin.id)));
+        done.ended.push((twin.connection_id, twin.id, Direction::Out));
         done.history.extend(lines_of(worker, (entity_type, key), &concerned, ids, outcome, reason()));
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::{
+    asks::Desk,
     decide::Item,
     ending::{finish, let_go, park, refuse},
     judge::Failure,
@@ -168,7 +169,14 @@ pub(super) async fn baseline(worker: &Worker, connection: &Connection, twin: &mu
     twin.memory.base.clone_from(&entity.fields);
     super::plan::settle::note_read(&mut twin.memory, entity, None);
     if let Ok(pair) = view::rules(worker, connection).await {
-        let replica = written::replica_of(worker, connection, &pair.outgoing, &twin.memory, entity).await;
+        let replica = written::replica_of(
+            worker,
+            connection,
+            &pair.outgoing,
+            (&twin.memory, entity),
+            &Desk::comparing(worker, twin.connection_id),
+        )
+        .await;
         twin.memory.sent = Some(replica.unwrap_or_default());
     }
 }

@@ -8,14 +8,16 @@
 //!
 //! Doors and the link leave durable work in the store and wake a worker; each worker claims under leases, works outside
 //! any transaction, and ends its work in one ([`settle`]). A crash anywhere repeats work, so every step asks what is
-//! already true before it acts. `wishes` is what people ask for, `afterwards` what rules ask for, `look` what the messages do not tell, `rest` what
-//! happens while a tracker cannot be reached, `pauses` what happens while a rule fails for every record.
+//! already true before it acts. `wishes` is what people ask for, `afterwards` what rules ask for, `asks` what they ask
+//! while they run, `look` what the messages do not tell, `rest` what happens while a tracker cannot be reached, `pauses`
+//! what happens while a rule fails for every record.
 //!
 //! Traps: never write a twin without holding its lease, or a worker's older copy overwrites it; never end a change in
 //! another transaction than the one that stores what it caused.
 
 mod afterwards;
 mod apply;
+mod asks;
 mod decide;
 mod doubt;
 pub mod dry_run;
@@ -28,6 +30,7 @@ mod incoming;
 mod jobs;
 mod judge;
 mod known;
+mod late;
 pub mod linking;
 mod links;
 mod look;

@@ -8,7 +8,7 @@ use super::{
     outgoing::Worker,
     pauses,
     plan::{self, outgoing::Decision},
-    settle::{Settle, Trouble},
+    settle::{Again, Settle, Trouble},
     stand_in::Told,
     triage::{OWN_CREATE, is_asked, own_create},
     view,
@@ -171,12 +171,14 @@ async fn speak(
     let mut done = Settle::default();
     let ids = (Some(twin.connection_id), Some(twin.id));
     let lines = |outcome, reason| lines_of(worker, (&case.entity_type, &case.key), changes, ids, outcome, reason);
+    let work = (twin.connection_id, twin.id, Direction::Out);
     if connection.is_new() {
         done.history = lines(Outcome::Skipped, Some("the connection is pending".to_owned()));
         return done;
     }
     if twin.status == Status::Stopped && !twin.memory.deleted_here {
         done.history = lines(Outcome::Skipped, Some("stopped".to_owned()));
+        done.ended.push(work);
         done.twins.push(twin);
         return done;
     }
@@ -197,28 +199,32 @@ async fn speak(
     }
     plan::settle::without_open_write(&twin.memory, &mut shown);
     let shown = Entity { fields: shown, ..entity.clone() };
-    let pair = match view::rules(worker, connection).await {
-        Ok(pair) => pair,
+    let task = match view::work(worker, connection, &twin, Direction::Out).await {
+        Ok(task) => task,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
-    if worker.pauses.holds((twin.connection_id, Direction::Out), &twin, Some(pair.version)) {
+    if worker.pauses.holds((twin.connection_id, Direction::Out), &twin, Some(task.pair.version)) {
         return pauses::held_out(twin, changes);
     }
     let input = match view::outgoing(worker, connection, &twin.memory, &shown, twin.remote.is_none()).await {
         Ok(input) => input,
         Err(trouble) => return park(worker, twin, case, trouble),
     };
-    let output = match worker.parts.rules.run(&pair.outgoing, &input).await {
+    let ran = worker.parts.rules.run(&task.pair.outgoing, &input, &task.desk).await;
+    done.lookups = task.desk.lookups(Default::default);
+    let output = match ran {
         Ok(output) => output,
         Err(error) => {
-            let failed = pauses::Failed { way: Direction::Out, version: pair.version, error: &error };
-            if worker.pauses.failed(worker, &twin, failed).await {
-                return pauses::held_out(twin, changes);
-            }
-            return park(worker, twin, case, Trouble::rule(Direction::Out, &error));
+            let trouble = task.desk.trouble(Direction::Out, &error).unwrap_or_else(|_| Trouble::rule(Direction::Out, &error));
+            let failed = pauses::Failed { way: Direction::Out, version: task.pair.version, error: &error };
+            // What may only lack what it looked for is no word against the rule.
+            let held = trouble.again == Again::Person && worker.pauses.failed(worker, &twin, failed).await;
+            done.join(if held { pauses::held_out(twin, changes) } else { park(worker, twin, case, trouble) });
+            return done;
         }
     };
     worker.pauses.worked(worker, (twin.connection_id, Direction::Out)).await;
+    done.ended.push(work);
     if let Some(reason) = output.skip {
         done.history = lines(Outcome::Skipped, Some(reason));
         if twin.memory.sent.is_some() || twin.memory.received.is_some() {
@@ -233,7 +239,7 @@ async fn speak(
         &mut twin.memory,
         plan::outgoing::Seen { fields: &shown.fields, replica: &output.replica, modified_at, now },
     );
-    twin.memory.sent_by = Some(pair.version);
+    twin.memory.sent_by = Some(task.pair.version);
     if matches!(case.found, Found::CannotAsk) {
         twin.memory.known = Some(entity.fields.clone());
     }
@@ -269,6 +275,7 @@ async fn speak(
     }
     let correlation = changes.last().map(|change| change.change.correlation);
     let told = super::afterwards::outgoing(worker, connection, (&mut twin, &output.wishes), correlation, &mut done).await;
+    let told: Vec<String> = task.desk.told().into_iter().chain(told).collect();
     if let Some(line) = done.history.iter_mut().find(|line| line.outcome != Outcome::Superseded && !told.is_empty()) {
         line.reason = Some(line.reason.iter().chain(&told).cloned().collect::<Vec<_>>().join("; "));
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{decide::Item, judge::Failure, outgoing::Worker, plan, settle::Settle, view, written};
+use super::{asks::Desk, decide::Item, judge::Failure, outgoing::Worker, plan, settle::Settle, view, written};
 use crate::{
     clock::Time,
     domain::{
@@ -207,7 +207,14 @@ async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin, record:
     }
     let entity = super::apply::entity_of(twin, Some(&record.found))?;
     let pair = view::rules(worker, connection).await.ok()?;
-    let replica = written::replica_of(worker, connection, &pair.outgoing, &twin.memory, &entity).await?;
+    let replica = written::replica_of(
+        worker,
+        connection,
+        &pair.outgoing,
+        (&twin.memory, &entity),
+        &Desk::comparing(worker, twin.connection_id),
+    )
+    .await?;
     let modified_at = entity.modified_at.map(|at| Time(at.0 + record.offset_ms));
     let (changed, confirmed) = not_confirmed(worker, twin, &replica, modified_at);
     let event = Sync {

@@ -9,13 +9,16 @@ use crate::{
         change::NewChange,
         error::{ErrorRecord, Scope},
         history::{Direction, HistoryLine, Outcome},
-        ids::{ConnectionId, ErrorId, TwinId},
+        ids::{ConnectionId, CorrelationId, ErrorId, TwinId},
         rule::RuleError,
         tracker::{Retry, TrackerError},
         twin::Twin,
     },
     retry::Backoff,
-    store::{Lease, Store, StoreError, Topic, Tx, rows::Draft},
+    store::{
+        Lease, Store, StoreError, Topic, Tx,
+        rows::{Draft, JournalRow, Lookup, RuleWork},
+    },
 };
 
 const PARKED: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) };
@@ -74,7 +77,9 @@ impl Trouble {
             RuleError::TooBig(_) => ("replica_too_large", "Let the rule send less of this record.", Again::Newer),
             RuleError::Script { advice, .. } => ("rule_failed", advice.as_str(), Again::Person),
             RuleError::Limit(_) => ("rule_limit", "Make the rule do less, then retry.", Again::Person),
-            RuleError::Engine(_) => ("rule_engine", "Nothing to do if it passes; else look at the node's log.", Again::Soon),
+            RuleError::Engine(_) | RuleError::Ended => {
+                ("rule_engine", "Nothing to do if it passes; else look at the node's log.", Again::Soon)
+            }
         };
         Self {
             code: code.to_owned(),
@@ -129,6 +134,12 @@ pub(super) struct Settle {
     /// Twins whose events wait for a paused direction, and changes that do; free where the pause has just ended.
     pub held: Vec<(ConnectionId, TwinId)>,
     pub held_changes: Vec<(ConnectionId, NewChange)>,
+    /// What rules looked for in vain.
+    pub lookups: Vec<Lookup>,
+    /// What of a work's journal is known now.
+    pub journal: Vec<JournalRow>,
+    /// Works of rules that end here: what they did to the outside is done.
+    pub ended: Vec<RuleWork>,
     /// Held until all is stored.
     pub leases: Vec<Lease>,
 }
@@ -149,12 +160,16 @@ impl Settle {
         self.kept.extend(other.kept);
         self.held.extend(other.held);
         self.held_changes.extend(other.held_changes);
+        self.lookups.extend(other.lookups);
+        self.journal.extend(other.journal);
+        self.ended.extend(other.ended);
         self.leases.extend(other.leases);
     }
 
     fn is_empty(&self) -> bool {
         let Self { twins, drafts, ended_changes, delayed, history, parks, healed, ended_events, resting, changes, kept, .. } =
             self;
+        // What rules did and looked for is never alone: it comes with how their work went.
         let marks = ended_changes.is_empty() && delayed.is_empty() && ended_events.is_empty() && resting.is_empty();
         let rows = twins.is_empty() && drafts.is_empty() && history.is_empty() && changes.is_empty() && kept.is_empty();
         let held = self.held.is_empty() && self.held_changes.is_empty();
@@ -172,6 +187,7 @@ impl Settle {
         let parks: Vec<(Park, ErrorId, Duration)> =
             self.parks.iter().map(|park| (park.clone(), ErrorId(clock.id()), PARKED.pause(1, clock))).collect();
         let told = super::told::wanted(&self.history);
+        let correlation = CorrelationId(clock.id());
         store
             .write(name, move |tx| {
                 Box::pin(async move {
@@ -202,7 +218,11 @@ impl Settle {
                     if !self.history.is_empty() {
                         tx.add_history(&self.history).await?;
                     }
-                    Ok(())
+                    for row in &self.journal {
+                        tx.put_journal(row).await?;
+                    }
+                    tx.end_journal(&self.ended).await?;
+                    super::late::settle(tx, (&self.twins, &self.lookups), (now, correlation)).await
                 })
             })
             .await?;

@@ -1,15 +1,23 @@
 //! What rules are shown.
 
 use super::{
+    asks::{Desk, Journal},
     outgoing::Worker,
     settle::{Again, Trouble},
 };
-use crate::domain::{
-    connection::{Connection, Mode},
-    replica::{self, Fields},
-    rule::{ConnectionView, Described, EntityView, Listed, RuleInput, RulePair},
-    tracker::{Caller, Description, Entity},
-    twin::Memory,
+use crate::{
+    domain::{
+        connection::{Connection, Mode},
+        history::Direction,
+        replica::{self, Fields},
+        rule::{ConnectionView, Described, EntityView, Listed, RuleInput, RulePair},
+        tracker::{Caller, Description, Entity},
+        twin::{Memory, Twin},
+    },
+    store::{
+        StoreError, Tx,
+        rows::{JournalRow, RuleWork},
+    },
 };
 
 /// The connection's published pair, or the built-in one of our tracker's kind.
@@ -23,6 +31,41 @@ pub(super) async fn rules(worker: &Worker, connection: &Connection) -> Result<Ru
             Err(error) => return Err(trouble("store", &error.to_string(), Again::Soon)),
         }
     }
+    built_in(worker)
+}
+
+/// What a piece of work runs.
+pub(super) struct Task {
+    /// The rules: those that run, or those that the work began with.
+    pub pair: RulePair,
+    /// Who answers what they ask.
+    pub desk: Desk,
+}
+
+/// The rules for a twin's work on one way, with what it did before.
+pub(super) async fn work(worker: &Worker, on: &Connection, twin: &Twin, direction: Direction) -> Result<Task, Trouble> {
+    let work = (on.id, twin.id, direction);
+    let key = twin.local.as_ref().map(|local| local.key.as_str());
+    if on.mode == Mode::Script {
+        let read = worker.parts.store.read("rules", move |tx| Box::pin(async move { written(tx, work).await })).await;
+        if let Some((pair, rows)) = read.map_err(|error| trouble("store", &error.to_string(), Again::Soon))? {
+            let desk = Desk::of_work(worker, work, Journal::new(rows, pair.version), key);
+            return Ok(Task { pair, desk });
+        }
+    }
+    let pair = built_in(worker)?;
+    Ok(Task { desk: Desk::of_work(worker, work, Journal::new(Vec::new(), pair.version), key), pair })
+}
+
+async fn written(tx: &mut dyn Tx, work: RuleWork) -> Result<Option<(RulePair, Vec<JournalRow>)>, StoreError> {
+    let Some((newest, begun)) = tx.rules_for(work).await? else { return Ok(None) };
+    let Some(begun) = begun else { return Ok(Some((newest, Vec::new()))) };
+    let rows = tx.journal(work).await?;
+    let pair = if begun == newest.version { None } else { tx.rule_version(work.0, begun).await? };
+    Ok(Some((pair.map_or(newest, |version| version.pair()), rows)))
+}
+
+fn built_in(worker: &Worker) -> Result<RulePair, Trouble> {
     worker.parts.rules.built_in(worker.tracker.kind()).ok_or_else(|| {
         trouble("no_rules", &format!("there is no built-in pair of rules for a {} tracker", worker.tracker.kind()), Again::Person)
     })

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    asks::Desk,
     decide::Item,
     fold::our_clock,
     outgoing::Worker,
@@ -35,7 +36,14 @@ pub(super) async fn weigh(
     let mut ours_now = twin.memory.sent.clone().unwrap_or_default();
     if let Some(entity) = before
         && (sync.confirmed.is_some() || !replica::differences(&twin.memory.base, &entity.fields).is_empty())
-        && let Some(fresh) = written::replica_of(worker, &item.connection, outgoing, &twin.memory, entity).await
+        && let Some(fresh) = written::replica_of(
+            worker,
+            &item.connection,
+            outgoing,
+            (&twin.memory, entity),
+            &Desk::comparing(worker, twin.connection_id),
+        )
+        .await
     {
         let at = entity.modified_at.map_or_else(|| worker.parts.clock.now(), |at| Time(at.0 + item.offset_ms));
         // What they say they applied has crossed already, whatever we remember of it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Engine, Refused,
+    Engine, Refused, asks,
     outgoing::{Worker, look_at},
     pauses,
     record::draft,
@@ -71,6 +71,7 @@ impl Engine {
         told.reason = Some("stopped by a person".to_owned());
         let settle = Settle {
             healed: vec![(twin.connection_id, twin.id)],
+            ended: asks::both(&twin).to_vec(),
             twins: vec![twin.clone()],
             drafts: vec![word],
             history: vec![told],
@@ -139,6 +140,7 @@ impl Engine {
         if error.code == "create_in_doubt" {
             twin.memory.pending_write = None;
         }
+        let again = error.code == asks::IN_DOUBT;
         let now = worker.parts.clock.now();
         worker
             .parts
@@ -149,6 +151,7 @@ impl Engine {
                         tx.add_changes(&look).await?;
                         tx.wake(crate::store::Topic::Changes(twin.tracker.clone()));
                     }
+                    tx.renew_journal(twin.connection_id, twin.id, again).await?;
                     release_changes(tx, twin.connection_id, twin.id, now).await?;
                     tx.release_arrived(twin.connection_id, twin.id).await?;
                     tx.wake(crate::store::Topic::Inbox(twin.tracker.clone()));
@@ -198,6 +201,7 @@ impl Engine {
                     let kept = kept_changes(tx, connection, twin.id).await?;
                     tx.end_changes(&kept).await?;
                     tx.end_arrived(&folded.rows).await?;
+                    tx.end_journal(&asks::both(&twin)).await?;
                     heal(tx, connection, twin.id, now).await?;
                     release_changes(tx, connection, twin.id, now).await?;
                     tx.add_history(&[told]).await?;

@@ -2,6 +2,7 @@
 
 use super::{
     afterwards,
+    asks::Desk,
     decide::Work,
     ending::{lines, park, word},
     outgoing::{Worker, look_at},
@@ -12,19 +13,22 @@ use super::{
 use crate::domain::{
     change::{NewChange, Source},
     connection::Connection,
-    history::Outcome,
+    history::{Direction, Outcome},
     ids::{CorrelationId, EntityRef},
     replica::{self, Fields},
     tracker::{Entity, TrackerError, WriteKind, Written},
     twin::{Memory, Status},
 };
+use crate::store::rows::JournalRow;
 
 /// Settles one write. The second value is an error that concerns the whole tracker.
-pub(super) async fn settle(
-    worker: &Worker,
-    mut work: Work,
-    answer: Result<Written, TrackerError>,
-) -> (Settle, Option<TrackerError>) {
+pub(super) async fn settle(worker: &Worker, work: Work, answer: Result<Written, TrackerError>) -> (Settle, Option<TrackerError>) {
+    let lookups = work.lookups.clone();
+    let (settle, concerns_all) = settle_one(worker, work, answer).await;
+    (Settle { lookups, ..settle }, concerns_all)
+}
+
+async fn settle_one(worker: &Worker, mut work: Work, answer: Result<Written, TrackerError>) -> (Settle, Option<TrackerError>) {
     match answer {
         Ok(written) => (done(worker, work, written).await, None),
         Err(error) if error.concerns_all() => {
@@ -62,7 +66,21 @@ pub(super) async fn settle(
 pub(super) async fn nothing_to_write(worker: &Worker, work: Work) -> Settle {
     let key = work.before.as_ref().map(|entity| entity.key.clone()).unwrap_or_default();
     let written = Written { key, url: None, read_back: None, existed: false };
-    done(worker, work, written).await
+    let lookups = work.lookups.clone();
+    Settle { lookups, ..done(worker, work, written).await }
+}
+
+/// The record that a rule waits for is there: the twin has it, the events stay, and the rule runs again.
+fn stored(mut work: Work, mut row: JournalRow, after: Option<&Entity>) -> Settle {
+    let memory = &mut work.twin.memory;
+    let (received, undecided, word) = (memory.received.clone(), memory.undecided.clone(), memory.word.clone());
+    let owes_word = memory.owes_word;
+    plan::settle::settle(memory, &work.weighed, &work.chosen, work.before.as_ref(), after);
+    // Their word is not in effect before the rule has ended.
+    (memory.received, memory.undecided, memory.word, memory.owes_word) = (received, undecided, word, owes_word);
+    memory.pending_write = None;
+    row.answer = Some("{}".to_owned());
+    Settle { twins: vec![work.twin], journal: vec![row], ..Settle::default() }
 }
 
 async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
@@ -80,6 +98,9 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
         work.twin.memory.pending_write = None;
         return Settle { twins: vec![work.twin], ..Settle::default() };
     }
+    if let Some(row) = work.storing.take() {
+        return stored(work, row, after);
+    }
     let syncs_back = afterwards::syncs_back(&work);
     let twin = &mut work.twin;
     let seen_before = twin.memory.seen;
@@ -95,7 +116,8 @@ async fn done(worker: &Worker, mut work: Work, written: Written) -> Settle {
     twin.memory.seen = twin.memory.seen.max(work.folded.up_to);
     twin.memory.undecided_since = (!twin.memory.undecided.is_empty()).then(|| twin.memory.undecided_since.unwrap_or(seen_before));
     twin.memory.set_back = false;
-    let mut settle = Settle { ended_events: work.folded.rows.clone(), ..Settle::default() };
+    let ended = vec![(twin.connection_id, twin.id, Direction::In)];
+    let mut settle = Settle { ended_events: work.folded.rows.clone(), ended, ..Settle::default() };
     // Where nothing had to be written, the record as it was read shows what else changed here.
     let shown = after.or(work.before.as_ref().filter(|_| work.chosen.write.is_empty()));
     let shown = shown.filter(|entity| after.is_some() || !replica::differences(&twin.memory.base, &entity.fields).is_empty());
@@ -171,6 +193,7 @@ pub(super) async fn remember(
     // What another rule makes of the same record was never sent: it must not pass for known there.
     let by_another = twin.memory.sent_by.replace(pair.version).is_some_and(|version| version != pair.version);
     twin.memory.owes_word |= by_another && twin.memory.sent.is_some();
+    let desk = Desk::comparing(worker, connection.id);
     let as_known = Entity {
         entity_type: local.entity_type,
         key: local.key,
@@ -178,12 +201,14 @@ pub(super) async fn remember(
         fields: twin.memory.base.clone(),
         ..Entity::default()
     };
-    let Some(baseline) = replica_of(worker, connection, &pair.outgoing, &twin.memory, &as_known).await else { return true };
+    let Some(baseline) = replica_of(worker, connection, &pair.outgoing, (&twin.memory, &as_known), &desk).await else {
+        return true;
+    };
     let Some(entity) = after else {
         twin.memory.sent = Some(baseline);
         return false;
     };
-    let Some(fresh) = replica_of(worker, connection, &pair.outgoing, &twin.memory, entity).await else { return true };
+    let Some(fresh) = replica_of(worker, connection, &pair.outgoing, (&twin.memory, entity), &desk).await else { return true };
     let more = !replica::differences(&baseline, &fresh).is_empty();
     if !more {
         twin.memory.base = entity.fields.clone();
@@ -197,13 +222,13 @@ pub(super) async fn replica_of(
     worker: &Worker,
     connection: &Connection,
     outgoing: &str,
-    memory: &Memory,
-    entity: &Entity,
+    (memory, entity): (&Memory, &Entity),
+    desk: &Desk,
 ) -> Option<Fields> {
     let (shown, _) = plan::settle::without_cut_edits(memory, &entity.fields);
     let shown = Entity { fields: shown, ..entity.clone() };
     let input = view::outgoing(worker, connection, memory, &shown, memory.sent.is_none()).await.ok()?;
-    let output = worker.parts.rules.run(outgoing, &input).await.ok()?;
+    let output = worker.parts.rules.run(outgoing, &input, desk).await.ok()?;
     output.skip.is_none().then_some(output.replica)
 }
 

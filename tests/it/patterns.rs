@@ -1,13 +1,13 @@
 //! The commonest patterns of rules that people write, as rules in `patterns/`: each says at its top what it should do, and is
-//! held to it here, in a worker process as a node starts it.
-//!
-//! Two of the twelve ask the tracker and wait for that: a user by e-mail with a fallback, and the look-up of a parent.
+//! held to it here, in a worker process as a node starts it. Two ask while they run; a small desk answers them here, and
+//! `rules::asks` shows the same between two nodes.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde_json::{Map, Value, json};
 use wicketgate::{
     domain::{
+        ask::{Ask, Host, Moment, Nobody, Unanswered},
         comment::Comment,
         connection::Mode,
         rule::{ConnectionView, EntityView, Merge, RuleEngine as _, RuleInput, RuleOutput},
@@ -48,7 +48,7 @@ async fn sent(source: &str, record: Value, changed: &[&str]) -> RuleOutput {
         connection: connection(),
         described: BTreeMap::new(),
     };
-    pool().run(source, &input).await.expect("runs")
+    pool().run(source, &input, &Nobody).await.expect("runs")
 }
 
 fn received(entity: EntityView, replica: Value) -> RuleInput {
@@ -65,11 +65,11 @@ fn received(entity: EntityView, replica: Value) -> RuleInput {
 }
 
 async fn made(source: &str, replica: Value) -> RuleOutput {
-    pool().run(source, &received(EntityView::default(), replica)).await.expect("runs")
+    pool().run(source, &received(EntityView::default(), replica), &Nobody).await.expect("runs")
 }
 
 async fn updated(source: &str, record: Value, replica: Value) -> RuleOutput {
-    pool().run(source, &received(case(record), replica)).await.expect("runs")
+    pool().run(source, &received(case(record), replica), &Nobody).await.expect("runs")
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn one_rule_serves_several_entity_types() {
     );
     let mut lead = case(json!({}));
     lead.entity_type = "Lead".to_owned();
-    let output = pool().run(rule, &received(lead, json!({"type": "task"}))).await.expect("runs");
+    let output = pool().run(rule, &received(lead, json!({"type": "task"})), &Nobody).await.expect("runs");
     assert_eq!(output.skip.as_deref(), Some("nothing is known about Lead"));
 }
 
@@ -201,4 +201,50 @@ async fn an_existing_record_is_adopted_on_first_sync_only() {
     let later = updated(rule, json!({}), replica).await;
     assert_eq!((later.wishes.link_to, later.assigned.len()), (None, 1));
     assert_eq!(made(rule, json!({"summary": "new"})).await.wishes.link_to, None);
+}
+
+/// Knows two users and one twin.
+struct Desk;
+
+#[async_trait::async_trait]
+impl Host for Desk {
+    fn moment(&self) -> Moment {
+        Nobody.moment()
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Value, Unanswered> {
+        match ask {
+            Ask::User { email } if email == "ada@acme.example" => Ok(json!({"Id": "005ADA", "Name": "Ada", "Email": email})),
+            Ask::User { email } if email == "desk@acme.example" => Ok(json!({"Id": "005DESK", "Name": "Desk", "Email": email})),
+            Ask::Twin { key, .. } if key == "HD-1" => Ok(json!("5005g00000PARENAA2")),
+            Ask::User { .. } | Ask::Twin { .. } => Ok(Value::Null),
+            other => Nobody.ask(other).await,
+        }
+    }
+}
+
+async fn asked(source: &str, replica: Value) -> RuleOutput {
+    pool().run(source, &received(EntityView::default(), replica), &Desk).await.expect("runs")
+}
+
+#[tokio::test]
+async fn the_owner_is_found_by_address_or_is_the_desk() {
+    let rule = include_str!("patterns/user_by_email.incoming.js");
+    for (assignee, owner) in [
+        (json!({"email": "ada@acme.example"}), "005ADA"),
+        (json!({"email": "gone@acme.example"}), "005DESK"),
+        (json!({}), "005DESK"),
+        (json!(null), "005DESK"),
+    ] {
+        assert_eq!(asked(rule, json!({"summary": "S", "assignee": assignee})).await.assigned["OwnerId"], owner, "{assignee}");
+    }
+}
+
+#[tokio::test]
+async fn a_sub_task_hangs_below_its_parent() {
+    let rule = include_str!("patterns/parent.incoming.js");
+    assert_eq!(asked(rule, json!({"summary": "S", "parentId": "HD-1"})).await.assigned["ParentId"], "5005g00000PARENAA2");
+    let late = asked(rule, json!({"summary": "S", "parentId": "HD-9"})).await;
+    assert_eq!((late.assigned.get("ParentId"), late.log), (None, vec!["info: waits for HD-9".to_owned()]));
+    assert_eq!(asked(rule, json!({"summary": "S"})).await.assigned.len(), 1);
 }

@@ -2,6 +2,7 @@
 //!
 //! [`Desk`] is an org with an adapter beside it, without a node; the door's tests have a whole node.
 
+mod asks;
 mod check;
 mod door;
 mod logins;

@@ -97,6 +97,10 @@ fn tell(out: &mut Output, tried: &Value) -> anyhow::Result<()> {
     for field in tried["cut"].as_array().into_iter().flatten() {
         out.line(&format!("the text of {} would be cut to fit", text(field)))?;
     }
+    for call in tried["calls"].as_array().into_iter().flatten() {
+        let body = if call["body"].is_null() { String::new() } else { format!(" {}", clean(&call["body"].to_string())) };
+        out.line(&format!("it would call {} {}{body}", text(&call["method"]), text(&call["path"])))?;
+    }
     for line in wished(&tried["wishes"]) {
         out.line(&line)?;
     }

@@ -2,8 +2,12 @@
 //!
 //! A block ```` ```js outgoing ```` (or `incoming`, `incoming first`, `incoming deleted`) is an example; the blocks until the
 //! next one say what it leaves: `json` the replica or what was assigned, `json wishes`, `text log`, `text skip`, `text error`.
+//! What examples ask is answered by the block `json answers`.
+
+use async_trait::async_trait;
 
 use super::*;
+use crate::domain::ask::{Ask, Host, MOST_ANSWER, Moment, Request, Unanswered};
 
 const PAGE: &str = include_str!("../../../docs/RULES.md");
 
@@ -66,6 +70,34 @@ fn stage(kind: &str, samples: &BTreeMap<&str, Value>) -> RuleInput {
     }
 }
 
+/// Answers as the page says.
+struct Clerk(Value);
+
+#[async_trait]
+impl Host for Clerk {
+    fn moment(&self) -> Moment {
+        Nobody.moment()
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Value, Unanswered> {
+        let name = match &ask {
+            Ask::Request(Request { method, path, .. }) => {
+                format!("{} {}", method.as_str(), path.split('?').next().unwrap_or_default())
+            }
+            Ask::User { email } => format!("user {email}"),
+            Ask::Twin { key, .. } => format!("twin {key}"),
+            Ask::Store { .. } => "STORE".to_owned(),
+        };
+        match &self.0[&name]["refused"] {
+            Value::Null => Ok(self.0[&name].clone()),
+            refused => {
+                let word = |name: &str| refused[name].as_str().expect("a word");
+                Err(Unanswered::refused(word("code"), word("message")))
+            }
+        }
+    }
+}
+
 /// What the run left, in the form of a block of this kind.
 fn left(kind: &str, result: &Result<RuleOutput, RuleError>, outgoing: bool) -> Value {
     let output = match result {
@@ -95,6 +127,7 @@ async fn every_example_of_the_reference_leaves_what_it_says() {
         (name, json_of(block))
     };
     let samples = BTreeMap::from([sample("entity"), sample("replica"), sample("previous")]);
+    let clerk = Clerk(sample("answers").1);
     let (pool, mut examples) = (pool(), 0);
     let mut rest = blocks.as_slice();
     while let Some((block, after)) = rest.split_first() {
@@ -106,8 +139,12 @@ async fn every_example_of_the_reference_leaves_what_it_says() {
         let outgoing = block.kind == "js outgoing";
         let known = ["js outgoing", "js incoming", "js incoming first", "js incoming deleted"].contains(&block.kind.as_str());
         assert!(known, "RULES.md:{}: which rule is this?", block.line);
-        let result = pool.run(&block.text, &stage(&block.kind, &samples)).await;
-        let said: Vec<&Block> = after.iter().take_while(|block| !block.kind.starts_with("js ")).collect();
+        let result = pool.run(&block.text, &stage(&block.kind, &samples), &clerk).await;
+        let said: Vec<&Block> = after
+            .iter()
+            .take_while(|block| !block.kind.starts_with("js "))
+            .filter(|block| block.kind != "json answers")
+            .collect();
         assert!(!said.is_empty(), "RULES.md:{}: what does it leave?", block.line);
         for said in said {
             let expected = if said.kind.starts_with("json") { json_of(said) } else { Value::String(said.text.clone()) };
@@ -120,10 +157,10 @@ async fn every_example_of_the_reference_leaves_what_it_says() {
 #[tokio::test]
 async fn every_helper_is_in_the_reference() {
     let source =
-        "for (const [name, helper] of Object.entries({ nodeHelper, commentHelper, attachmentHelper, syncHelper, log })) {
+        "for (const [name, helper] of Object.entries({ nodeHelper, commentHelper, attachmentHelper, syncHelper, httpClient, log })) {
         for (const member of Object.keys(helper)) log.info(`${name}.${member}`);
     }";
-    let log = pool().run(source, &outgoing(json!({}))).await.expect("runs").log;
+    let log = pool().run(source, &outgoing(json!({})), &Nobody).await.expect("runs").log;
     let names: Vec<&str> = log.iter().filter_map(|line| line.strip_prefix("info: ")).collect();
     let notations = names.iter().filter(|name| name.contains("To")).filter(|name| !name.ends_with("toDate")).count();
     assert_eq!((names.len() > 30, notations), (true, 20 + 1), "each notation to each other, and `linkTo`");
@@ -131,7 +168,9 @@ async fn every_helper_is_in_the_reference() {
         // The pairs of notations are told as a rule.
         let pair =
             ["html", "markdown", "plain", "textile", "wiki"].iter().any(|from| name.starts_with(&format!("nodeHelper.{from}To")));
-        assert!(pair || PAGE.contains(name), "`{name}` is not in RULES.md");
+        // So are the ways to call.
+        let way = name.strip_prefix("httpClient").is_some_and(|way| PAGE.contains(&format!("`{way}(path")));
+        assert!(pair || way || PAGE.contains(name), "`{name}` is not in RULES.md");
     }
 }
 
@@ -146,6 +185,13 @@ fn the_reference_tells_the_limits_that_there_are() {
         format!("| log | {} lines of 2,000 letters", limits::LOG_LINES),
         format!("| records whose sync it starts | {} |", limits::SYNCS),
         format!("| a text to convert | {} KiB |", limits::CONVERTED >> 10),
+        format!(
+            "| asks | {}, of {} KiB each; one may take {} s |",
+            limits::ASKS,
+            limits::ASKED >> 10,
+            limits::ASK_WALL.as_secs()
+        ),
+        format!("| answers to them | {} MiB each, {} MiB together |", MOST_ANSWER >> 20, limits::ANSWERED >> 20),
     ] {
         assert!(limits.contains(&row), "`{row}` is not in the table");
     }

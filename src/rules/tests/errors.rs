@@ -108,7 +108,8 @@ async fn a_check_parses_and_runs_nothing() {
     assert_eq!((line, column, line_text.as_deref()), (Some(2), Some(15), Some("replica.b = = 2;")));
     assert!(advice.contains("does not parse"), "{advice}");
     assert!(matches!(pool.check(&"(".repeat(1_000_000)).await, Err(RuleError::Limit(_))));
-    let replica = pool.run("replica.s = entity.Subject", &outgoing(json!({"Subject": "S"}))).await.expect("runs").replica;
+    let replica =
+        pool.run("replica.s = entity.Subject", &outgoing(json!({"Subject": "S"})), &Nobody).await.expect("runs").replica;
     assert_eq!(Value::Object(replica), json!({"s": "S"}));
 }
 
@@ -117,7 +118,7 @@ async fn brackets_that_do_not_match_are_told_at_the_rules_end() {
     for source in
         ["if (firstSync) {\n  replica.a = 1;\n\n", "replica.a = f(1\n", "replica.a = `b\n", "replica.a = 1;\n }", "/* a\n"]
     {
-        for result in [pool().check(source).await, pool().run(source, &outgoing(json!({}))).await.map(|_| ())] {
+        for result in [pool().check(source).await, pool().run(source, &outgoing(json!({})), &Nobody).await.map(|_| ())] {
             let Err(RuleError::Script { message, line, line_text: Some(text), .. }) = result else { panic!("{result:?}") };
             assert!(message.starts_with("SyntaxError"), "{message}");
             let line = line.expect("a line") as usize;
@@ -140,7 +141,7 @@ async fn a_source_cannot_close_what_is_around_it() {
         format!("\"*/ '\" ; /* '; }})}}, ({evil}), class{{m(){{"),
         "super.x".to_owned(),
     ] {
-        for result in [pool().check(&source).await, pool().run(&source, &outgoing(json!({}))).await.map(|_| ())] {
+        for result in [pool().check(&source).await, pool().run(&source, &outgoing(json!({})), &Nobody).await.map(|_| ())] {
             assert!(
                 matches!(&result, Err(RuleError::Script { message, .. }) if message.starts_with("SyntaxError")),
                 "{result:?}"

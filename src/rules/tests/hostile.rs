@@ -23,6 +23,29 @@ enum End {
 }
 use End::{Error, Limit, Nothing, TooBig};
 
+#[tokio::test]
+async fn rules_that_abuse_asks_time_and_chance_reach_nobody() {
+    withstand(&[
+        ("for (;;) { try { httpClient.get('/x') } catch {} }", Limit),
+        ("for (;;) { try { nodeHelper.getUserByEmail(String(Math.random())) } catch {} }", Limit),
+        ("httpClient.post('/x', { y: 'y'.repeat(600_000) })", Error("can leave")),
+        ("httpClient.post('/x', 'y'.repeat(4 << 20))", Error("no JSON")),
+        ("httpClient.get.call(null, '/x')", Error("nobody is there")),
+        ("class D extends Date { constructor() { super(); httpClient.get('/x') } } new D()", Error("nobody is there")),
+        ("replica.x = { get a() { return httpClient.get('/x') } }", Error("the rule has ended")),
+        ("(async () => { try { httpClient.get('/x') } catch {} })(); replica.a = 1", Nothing("{\"a\": 1}")),
+        ("Promise.resolve().then(() => httpClient.post('/later')); replica.a = 2", Nothing("{\"a\": 2}")),
+        ("try { skip('no') } catch { for (;;) httpClient.post('/x') }", Nothing("{}")),
+        ("httpClient.post = () => 1", Error("read-only")),
+        ("Date.now = () => 1", Error("read-only")),
+        ("Math.random = () => 1", Error("read-only")),
+        ("globalThis.Date = 1", Error("read-only")),
+        ("Date.prototype.getTime = () => 1", Error("read-only")),
+        ("soql({ toString() { for (;;); } })", Error("cannot be a value")),
+    ])
+    .await;
+}
+
 /// Plays each in one worker, and after each an innocent rule that would notice what was left behind.
 async fn withstand(table: &[(&str, End)]) {
     let wall = Duration::from_millis(300);
@@ -31,10 +54,10 @@ async fn withstand(table: &[(&str, End)]) {
     let innocent = "replica.s = entity.Subject; replica.l = [...entity.List].sort().map(String).join(); replica.x = typeof ({}).x;
         replica.g = Object.getOwnPropertyNames(globalThis).length; replica.y = typeof globalThis.y; replica.e = String(new Error('a'));
         replica.j = JSON.stringify({ a: new Date(0) }); replica.r = 'aXb'.replace(/x/i, '-'); replica.i = 'abc'.at(-1)";
-    let clean = pool.run(innocent, &input).await.expect("runs").replica;
+    let clean = pool.run(innocent, &input, &Nobody).await.expect("runs").replica;
     for (source, end) in table {
         let started = Instant::now();
-        let result = pool.run(source, &input).await;
+        let result = pool.run(source, &input, &Nobody).await;
         // Twice the limit, and room for the start of a child on a loaded machine.
         assert!(started.elapsed() < wall * 2 + Duration::from_secs(2), "`{source}` took {:?}", started.elapsed());
         match (end, &result) {
@@ -46,7 +69,7 @@ async fn withstand(table: &[(&str, End)]) {
             }
             _ => panic!("`{source}` ended with {result:?}, not {end:?}"),
         }
-        let after = pool.run(innocent, &input).await.expect("the engine lives on").replica;
+        let after = pool.run(innocent, &input, &Nobody).await.expect("the engine lives on").replica;
         assert_eq!(after, clean, "after `{source}`");
     }
 }
@@ -185,9 +208,9 @@ async fn a_rule_cannot_hand_anything_to_its_next_run() {
         "class A { static #n = 0; static more() { return ++A.#n } } replica.n = A.more()",
         "var n = 0; n++; replica.n = n; function f() { f.n ??= 0; return ++f.n } f(); replica.f = f.n",
     ] {
-        let first = pool.run(source, &input).await.expect("runs").replica;
+        let first = pool.run(source, &input, &Nobody).await.expect("runs").replica;
         for _ in 0..3 {
-            assert_eq!(pool.run(source, &input).await.expect("runs").replica, first, "`{source}`");
+            assert_eq!(pool.run(source, &input, &Nobody).await.expect("runs").replica, first, "`{source}`");
         }
     }
 }
@@ -198,10 +221,10 @@ async fn neighbours_of_a_killed_worker_never_notice() {
     let input = outgoing(json!({"Subject": "Printer"}));
     let quiet = async {
         for _ in 0..50 {
-            pool.run("replica.s = entity.Subject", &input).await.expect("undisturbed");
+            pool.run("replica.s = entity.Subject", &input, &Nobody).await.expect("undisturbed");
         }
     };
-    let (stuck, ()) = tokio::join!(pool.run("for (;;) {}", &input), quiet);
+    let (stuck, ()) = tokio::join!(pool.run("for (;;) {}", &input, &Nobody), quiet);
     assert!(matches!(stuck, Err(RuleError::Limit(_))));
 }
 
@@ -213,14 +236,14 @@ fn program(name: &str, args: &[&str], wall_ms: u64) -> Pool {
 #[tokio::test]
 async fn a_child_that_fails_is_told_apart() {
     let input = outgoing(json!({}));
-    assert!(matches!(program("/nowhere/at/all", &[], 50).run("", &input).await, Err(RuleError::Engine(_))));
-    let killed = program("/bin/sleep", &["60"], 50).run("", &input).await;
+    assert!(matches!(program("/nowhere/at/all", &[], 50).run("", &input, &Nobody).await, Err(RuleError::Engine(_))));
+    let killed = program("/bin/sleep", &["60"], 50).run("", &input, &Nobody).await;
     assert!(matches!(&killed, Err(RuleError::Limit(what)) if what.contains("killed")), "{killed:?}");
-    let echo = program("/bin/cat", &[], 2000).run("", &input).await;
+    let echo = program("/bin/cat", &[], 2000).run("", &input, &Nobody).await;
     assert!(matches!(echo, Err(RuleError::Engine(_))), "{echo:?}");
-    let crashed = program("/bin/sh", &["-c", "head -c 4 > /dev/null; kill -SEGV $$"], 2000).run("", &input).await;
+    let crashed = program("/bin/sh", &["-c", "head -c 4 > /dev/null; kill -SEGV $$"], 2000).run("", &input, &Nobody).await;
     assert!(matches!(&crashed, Err(RuleError::Limit(what)) if what.contains("memory")), "{crashed:?}");
-    let left = program("/bin/sh", &["-c", "head -c 4 > /dev/null; exit 3"], 2000).run("", &input).await;
+    let left = program("/bin/sh", &["-c", "head -c 4 > /dev/null; exit 3"], 2000).run("", &input, &Nobody).await;
     assert!(matches!(&left, Err(RuleError::Engine(what)) if what.contains("exit status: 3")), "{left:?}");
 }
 
@@ -241,16 +264,16 @@ async fn a_child_that_was_ended_while_idle_is_no_rules_fault() {
     let watched = Watched::default();
     let pool = Pool::with(watched.clone(), 1, Duration::from_secs(5));
     let input = outgoing(json!({}));
-    pool.run("", &input).await.expect("runs");
+    pool.run("", &input, &Nobody).await.expect("runs");
     let id = Pid::from_raw(watched.0.lock().unwrap()[0]).expect("a process");
     kill_process(id, Signal::KILL).expect("our own child");
     tokio::time::sleep(Duration::from_millis(200)).await;
-    pool.run("", &input).await.expect("runs in another");
+    pool.run("", &input, &Nobody).await.expect("runs in another");
     assert_eq!(watched.0.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn what_is_too_big_is_refused_before_it_is_sent() {
     let input = outgoing(json!({"Subject": "x".repeat(5 << 20)}));
-    assert!(matches!(pool().run("", &input).await, Err(RuleError::Limit(_))));
+    assert!(matches!(pool().run("", &input, &Nobody).await, Err(RuleError::Limit(_))));
 }

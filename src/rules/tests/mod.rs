@@ -3,6 +3,7 @@
 //! A child is this test program again, told to run only [`child`]; it answers on the socket that is its standard input,
 //! since the test harness writes on standard output. Limits are generous: starting a child counts, and machines are slow.
 
+mod asks;
 mod docs;
 mod errors;
 mod from_exalate;
@@ -28,6 +29,7 @@ use tokio::process::Command;
 
 use super::*;
 use crate::domain::{
+    ask::Nobody,
     connection::Mode,
     replica::{self, Fields},
     rule::{ConnectionView, Described, EntityView, Listed, RuleEngine, RuleError, RuleInput, RuleOutput},
@@ -45,9 +47,9 @@ impl Spawn for Threads {
     fn spawn(&self) -> io::Result<Line> {
         let (ours, theirs) = UnixStream::pair()?;
         std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
-            let mut to = theirs.try_clone().expect("a second handle");
+            let to = theirs.try_clone().expect("a second handle");
             // A pool that went away is how these threads end.
-            let _ = worker::serve(&mut &theirs, &mut to);
+            let _ = worker::serve(theirs, to);
         })?;
         line(ours, None)
     }
@@ -77,8 +79,8 @@ fn child() {
         return;
     }
     worker::confine().expect("limits can be lowered");
-    let mut to = stdin.try_clone().expect("a second handle");
-    let _ = worker::serve(&mut &stdin, &mut to);
+    let to = stdin.try_clone().expect("a second handle");
+    let _ = worker::serve(stdin, to);
 }
 
 pub(super) fn pool() -> Pool<Threads> {
@@ -128,7 +130,7 @@ fn incoming(current: Value, replica: Value, first_sync: bool) -> RuleInput {
 }
 
 async fn replica_of(source: &str) -> Result<Value, RuleError> {
-    pool().run(source, &outgoing(json!({"Subject": "Printer"}))).await.map(|output| Value::Object(output.replica))
+    pool().run(source, &outgoing(json!({"Subject": "Printer"})), &Nobody).await.map(|output| Value::Object(output.replica))
 }
 
 #[tokio::test]
@@ -136,7 +138,7 @@ async fn an_outgoing_rule_reads_and_writes() {
     let source = "replica.s = entity.Subject; replica.t = entity.entityType; replica.k = entity.key; replica.n = undefined;
         replica.c = [connection.localShortName, connection.mode, firstSync, previous]; replica.d = new Date(0);
         log.info('seen', {a: 1}); log.warn('careful'); return; replica.never = 1";
-    let output = pool().run(source, &outgoing(json!({"Subject": "Printer"}))).await.expect("runs");
+    let output = pool().run(source, &outgoing(json!({"Subject": "Printer"})), &Nobody).await.expect("runs");
     let expected =
         json!({"s": "Printer", "t": "Case", "k": "00001026", "c": ["sf", "basic", true, null], "d": "1970-01-01T00:00:00.000Z"});
     assert_eq!(Value::Object(output.replica), expected);
@@ -146,7 +148,7 @@ async fn an_outgoing_rule_reads_and_writes() {
 #[tokio::test]
 async fn skip_ends_a_rule_even_where_it_is_caught() {
     for source in ["skip('not ours'); replica.a = 1", "try { skip('not ours') } catch { replica.a = 1 }"] {
-        let output = pool().run(source, &outgoing(json!({}))).await.expect("runs");
+        let output = pool().run(source, &outgoing(json!({})), &Nobody).await.expect("runs");
         assert_eq!(output, RuleOutput { skip: Some("not ours".to_owned()), ..RuleOutput::default() });
     }
 }
@@ -156,13 +158,13 @@ async fn assignments_are_recorded_also_where_nothing_changes() {
     let source = "entity.Subject = replica.summary; entity.Reason = replica.absent; entity.Note = null;
         entity.Tags = [...entity.Tags, 'b']; log.info(entity.Subject, replica.changed.join());";
     let input = incoming(json!({"Subject": "Same", "Tags": ["a"], "Other": 1}), json!({"summary": "Same"}), false);
-    let output = pool().run(source, &input).await.expect("runs");
+    let output = pool().run(source, &input, &Nobody).await.expect("runs");
     assert_eq!(Value::Object(output.assigned), json!({"Subject": "Same", "Tags": ["a", "b"], "Note": null}));
     assert_eq!((output.entity_type, output.log), (None, vec!["info: Same summary".to_owned()]));
     for source in
         ["entity.Tags.push('b')", "entity.key = 'x'", "delete entity.Other", "replica.summary = 'x'", "entity.entityType = 1"]
     {
-        assert!(matches!(pool().run(source, &input).await, Err(RuleError::Script { line: Some(1), .. })), "{source}");
+        assert!(matches!(pool().run(source, &input, &Nobody).await, Err(RuleError::Script { line: Some(1), .. })), "{source}");
     }
 }
 
@@ -171,11 +173,11 @@ async fn built_in_pairs_do_what_the_table_says() {
     let pool = pool();
     let salesforce = built_in("salesforce").expect("a pair");
     let case = json!({"Id": "500x", "Subject": "S", "Description": null, "Status": "New", "Priority": "High", "Origin": "Web"});
-    let sent = pool.run(&salesforce.outgoing, &outgoing(case)).await.expect("runs").replica;
+    let sent = pool.run(&salesforce.outgoing, &outgoing(case), &Nobody).await.expect("runs").replica;
     let replica = json!({"key": "500x", "summary": "S", "description": null, "status": "New", "priority": "High"});
     assert_eq!(Value::Object(sent), replica);
 
-    let first = pool.run(&salesforce.incoming, &incoming(json!({}), replica.clone(), true)).await.expect("runs");
+    let first = pool.run(&salesforce.incoming, &incoming(json!({}), replica.clone(), true), &Nobody).await.expect("runs");
     assert_eq!(Value::Object(first.assigned), json!({"Origin": "Web", "Status": "New", "Subject": "S", "Description": null}));
     assert_eq!(first.entity_type.as_deref(), Some("Case"));
     let mut unlisted = incoming(json!({}), json!({"summary": "S"}), true);
@@ -183,16 +185,16 @@ async fn built_in_pairs_do_what_the_table_says() {
         listed.insert("Origin".to_owned(), vec!["Phone".to_owned()]);
         listed.insert("Status".to_owned(), vec!["New".to_owned()]);
     }
-    let unlisted = pool.run(&salesforce.incoming, &unlisted).await.expect("runs");
+    let unlisted = pool.run(&salesforce.incoming, &unlisted, &Nobody).await.expect("runs");
     assert_eq!(Value::Object(unlisted.assigned), json!({"Status": "New", "Subject": "S"}));
-    let later = pool.run(&salesforce.incoming, &incoming(json!({}), replica.clone(), false)).await.expect("runs");
+    let later = pool.run(&salesforce.incoming, &incoming(json!({}), replica.clone(), false), &Nobody).await.expect("runs");
     assert_eq!((Value::Object(later.assigned), later.entity_type), (json!({"Subject": "S", "Description": null}), None));
 
     let webhook = built_in("webhook").expect("a pair");
-    let first = pool.run(&webhook.incoming, &incoming(json!({}), replica.clone(), true)).await.expect("runs");
+    let first = pool.run(&webhook.incoming, &incoming(json!({}), replica.clone(), true), &Nobody).await.expect("runs");
     let expected = json!({"summary": "S", "description": null, "status": "New", "priority": "High"});
     assert_eq!((Value::Object(first.assigned), first.entity_type.as_deref()), (expected.clone(), Some("issue")));
-    let sent = pool.run(&webhook.outgoing, &outgoing(expected)).await.expect("runs").replica;
+    let sent = pool.run(&webhook.outgoing, &outgoing(expected), &Nobody).await.expect("runs").replica;
     assert_eq!(sent["key"], "00001026");
     assert_eq!(built_in("pigeon"), None);
 
@@ -201,7 +203,7 @@ async fn built_in_pairs_do_what_the_table_says() {
         if let RuleInput::Incoming { deleted, .. } = &mut last {
             *deleted = true;
         }
-        let last = pool.run(rule, &last).await.expect("runs");
+        let last = pool.run(rule, &last, &Nobody).await.expect("runs");
         assert!(last.assigned.is_empty() && last.entity_type.is_none() && last.log.len() == 1, "{last:?}");
     }
 }
@@ -229,10 +231,12 @@ async fn runs_of_the_built_in_pair_share_an_engine_and_nothing_else() {
     let (pool, pair) = (pool(), built_in("salesforce").expect("a pair"));
     for n in 0..600 {
         let case = json!({"Subject": format!("Pump {n}"), "Description": null});
-        let replica = pool.run(&pair.outgoing, &outgoing(case)).await.expect("runs").replica;
+        let replica = pool.run(&pair.outgoing, &outgoing(case), &Nobody).await.expect("runs").replica;
         assert_eq!(replica["summary"], format!("Pump {n}"));
-        let output =
-            pool.run(&pair.incoming, &incoming(json!({}), json!({"summary": n.to_string()}), n == 0)).await.expect("runs");
+        let output = pool
+            .run(&pair.incoming, &incoming(json!({}), json!({"summary": n.to_string()}), n == 0), &Nobody)
+            .await
+            .expect("runs");
         assert_eq!(output.assigned["Subject"], n.to_string());
         assert_eq!(output.assigned.contains_key("Status"), n == 0, "{:?}", output.assigned);
     }
@@ -247,7 +251,7 @@ async fn many_connections_take_turns_in_one_worker() {
             connection.id = format!("c{}", n % 20);
             connection.name = format!("to-{}", n % 20);
         }
-        let replica = pool.run("replica.n = entity.n; replica.c = connection.name", &input).await.expect("runs").replica;
+        let replica = pool.run("replica.n = entity.n; replica.c = connection.name", &input, &Nobody).await.expect("runs").replica;
         assert_eq!(Value::Object(replica), json!({"n": n, "c": format!("to-{}", n % 20)}));
     }
 }
@@ -257,7 +261,7 @@ async fn big_integers_arrive_as_text_and_big_doubles_stay_numbers() {
     let input = outgoing(
         json!({"id": 9_007_199_254_740_993_u64, "edge": 9_007_199_254_740_992_u64, "list": [-9_007_199_254_740_995_i64], "big": 1e17}),
     );
-    let output = pool().run("Object.assign(replica, entity); replica.made = 2 ** 60", &input).await.expect("runs");
+    let output = pool().run("Object.assign(replica, entity); replica.made = 2 ** 60", &input, &Nobody).await.expect("runs");
     let expected = json!({"id": "9007199254740993", "edge": 9_007_199_254_740_992_u64, "list": ["-9007199254740995"], "big": 1e17,
         "made": 1_152_921_504_606_846_976_f64});
     assert_eq!(Value::Object(output.replica), expected);
@@ -266,7 +270,7 @@ async fn big_integers_arrive_as_text_and_big_doubles_stay_numbers() {
 #[tokio::test]
 async fn logs_are_short() {
     let source = "const long = '😀'.repeat(3000); for (let i = 0; i < 500; i++) log.info(long)";
-    let output = pool().run(source, &outgoing(json!({}))).await.expect("runs");
+    let output = pool().run(source, &outgoing(json!({})), &Nobody).await.expect("runs");
     assert_eq!(output.log.len(), 201);
     assert!(output.log.iter().all(|line| line.encode_utf16().count() <= 2000));
 }
@@ -300,7 +304,7 @@ fn a_copying_rule_changes_nothing() {
     proptest!(ProptestConfig::with_cases(64), |(record in records)| {
         let input = outgoing(Value::Object(record.into_iter().collect()));
         let RuleInput::Outgoing { entity, .. } = &input else { unreachable!() };
-        let output = runtime.block_on(pool.run("for (const name of Object.keys(entity)) replica[name] = entity[name]", &input));
+        let output = runtime.block_on(pool.run("for (const name of Object.keys(entity)) replica[name] = entity[name]", &input, &Nobody));
         let output = output.expect("runs");
         prop_assert_eq!(output.replica.len(), entity.fields.len());
         prop_assert_eq!(replica::differences(&output.replica, &entity.fields), Vec::<String>::new());

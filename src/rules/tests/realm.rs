@@ -2,7 +2,12 @@
 
 use rquickjs::Coerced;
 
-use super::{super::realm::Realm, *};
+use std::rc::Rc;
+
+use super::{
+    super::{pipe::Pipe, realm::Realm},
+    *,
+};
 
 /// Walks all that can be reached, as the prelude does, but by itself.
 const WALK: &str = r"
@@ -33,7 +38,7 @@ const WALK: &str = r"
 
 #[test]
 fn everything_that_scripts_can_reach_is_frozen() {
-    let realm = Realm::new().expect("an engine");
+    let realm = Realm::new(&Rc::new(Pipe::new(io::empty(), io::sink()))).expect("an engine");
     let found = realm.within(Duration::from_secs(9), |ctx| ctx.eval::<Coerced<String>, _>(WALK).map(|found| found.0));
     // These keep nothing: each sets on the object that it is called for, and ours are frozen.
     let setters = ["Symbol(Symbol.toStringTag)", "__proto__", "arguments", "caller", "constructor", "stack"];

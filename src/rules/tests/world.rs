@@ -16,14 +16,14 @@ fn scripted(mut input: RuleInput) -> RuleInput {
 }
 
 async fn refused(source: &str, input: &RuleInput) -> String {
-    match pool().run(source, input).await {
+    match pool().run(source, input, &Nobody).await {
         Err(RuleError::Script { message, line: Some(_), .. }) => message,
         other => panic!("`{source}` ended with {other:?}"),
     }
 }
 
 async fn left(source: &str, input: &RuleInput) -> RuleOutput {
-    pool().run(source, input).await.unwrap_or_else(|error| panic!("`{source}`: {error}"))
+    pool().run(source, input, &Nobody).await.unwrap_or_else(|error| panic!("`{source}`: {error}"))
 }
 
 #[tokio::test]

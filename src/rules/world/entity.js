@@ -50,6 +50,7 @@ function assignMerged(target, name, value) {
 function recorded(scene) {
   const target = record(scene), names = keys(target);
   for (let i = 0; i < names.length; i++) deepFreeze(target[names[i]]);
+  run.give = (key) => beside(target, 'key', key);
   const apart = ['comments', 'attachments'].filter((name) => !names.includes(name));
   return new Proxy(target, {
     ...(scene.checked ? reading : {}),

@@ -1,5 +1,4 @@
 // What a rule calls. Made once for an engine; `run` is the run that is under way.
-let run = null;
 const done = freeze({});
 
 const skip = (reason) => {

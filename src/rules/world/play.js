@@ -40,15 +40,17 @@ function outgoingReplica(previous) {
 function call(make, entity, replica, scene) {
   const rule = make(
     entity, replica, deepFreeze(scene.previous), scene.firstSync, freeze(scene.connection),
-    skip, log, nodeHelper, commentHelper, attachmentHelper, syncHelper,
+    skip, log, nodeHelper, commentHelper, attachmentHelper, syncHelper, httpClient, store, soql,
   );
   try {
     if (rule() instanceof Promise) fail('the rule returned a Promise; rules do not wait, calls answer at once');
   } catch (error) {
     if (error !== done) throw error;
   }
+  run.over = true;
 }
 
+// What the rule assigned so far.
 function assigned(entity) {
   const names = keys(entity), values = create(null);
   for (let i = 0; i < names.length; i++) {
@@ -62,6 +64,7 @@ function assigned(entity) {
 function outcome(entity, replica) {
   const result = create(null);
   result.log = run.lines;
+  if (run.ended) return result;
   if (run.skip !== undefined) {
     result.skip = run.skip;
     return result;
@@ -76,15 +79,16 @@ function outcome(entity, replica) {
   return result;
 }
 
-function play(make, scene, told) {
+function play(make, scene, told, now, seed) {
   const outgoing = scene.direction === 'outgoing';
   run = {
     told, outgoing, firstSync: scene.firstSync, lines: [], assigned: new Set(), merged: new Set(), wishes: create(null),
-    entityType: undefined, skip: undefined,
+    entityType: undefined, skip: undefined, now, seed, users: new Map(), over: false, ended: false, entity: undefined, give: undefined,
   };
   if (scene.direction === 'filter') return !!make(readOnly(scene));
   const replica = outgoing ? outgoingReplica(scene.previous) : incomingReplica(scene);
   const entity = outgoing ? readOnly(scene) : recorded(scene);
+  run.entity = entity;
   call(make, entity, replica, scene);
   return stringify(outcome(entity, replica));
 }

@@ -54,5 +54,5 @@ function harden(roots) {
   }
 }
 
-harden([skip, log, nodeHelper, commentHelper, attachmentHelper, syncHelper]);
+harden([skip, log, nodeHelper, commentHelper, attachmentHelper, syncHelper, httpClient, store, soql]);
 return play;

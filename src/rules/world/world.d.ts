@@ -82,7 +82,26 @@ declare const nodeHelper: Conversions & {
   /** Cuts a text to a number of letters, with a visible mark. */
   fit<T extends Text>(text: T, length: number, mark?: string): T extends string ? string : T;
   stripHtml<T extends Text>(html: T): T extends string ? string : T;
+  /** An active user of our tracker; null where there is none. */
+  getUserByEmail(email: Text): { readonly Id: string; readonly Name: string; readonly Email: string; readonly Username: string } | null;
+  /** Key of our record whose twin is the other side's record of this key; null where there is none yet. The rule runs again then. */
+  getLocalIssueKeyFromRemoteId(remoteKey: string | number | null | undefined, entityType?: string): string | null;
 };
+/** Asks our own tracker, as the integration user. Paths only. What it refuses is thrown, with its own `code`. */
+declare const httpClient: {
+  get(path: string, query?: { [name: string]: unknown }): any;
+  /** What makes or changes something is done once, however often the rule has to run. */
+  post(path: string, body?: unknown): any;
+  put(path: string, body?: unknown): any;
+  patch(path: string, body?: unknown): any;
+  delete(path: string): any;
+};
+/** Incoming: writes the record now; it has its key afterwards. */
+declare function store(entity: Entity): Entity;
+/** A query whose values are quoted: soql`SELECT Id FROM User WHERE Email = ${email}`. */
+declare function soql(query: TemplateStringsArray, ...values: unknown[]): string;
+/** One value, quoted. */
+declare function soql(value: unknown): string;
 declare const commentHelper: {
   /** Incoming: writes what was added and changed, takes away what was removed. `false` or `null` leaves a comment out. */
   mergeComments(entity: Entity, replica: Replica, fn?: (comment: Comment, original: Readonly<Comment>) => unknown): Comment[];
@@ -102,4 +121,6 @@ declare const syncHelper: {
   stopAfterProcessing(): void;
   /** Ends the sync of this pair. */
   unExalateAfterProcessing(): void;
+  /** As `nodeHelper` has it. */
+  getLocalIssueKeyFromRemoteId(remoteKey: string | number | null | undefined, entityType?: string): string | null;
 };

@@ -47,7 +47,14 @@ impl Tracker for Desk {
         "salesforce"
     }
     fn traits(&self) -> Traits {
-        Traits { read_batch: 10, write_batch: 10, keeps_writes: false, repeats_creates: false, can_look: false }
+        Traits {
+            read_batch: 10,
+            write_batch: 10,
+            keeps_writes: false,
+            repeats_creates: false,
+            can_look: false,
+            takes_requests: false,
+        }
     }
     fn facts(&self) -> Facts {
         Facts { url: "https://desk.example".into(), ..Facts::default() }
@@ -109,7 +116,7 @@ struct NoRules;
 
 #[async_trait]
 impl RuleEngine for NoRules {
-    async fn run(&self, _: &str, _: &RuleInput) -> Result<RuleOutput, RuleError> {
+    async fn run(&self, _: &str, _: &RuleInput, _: &dyn crate::domain::ask::Host) -> Result<RuleOutput, RuleError> {
         Ok(RuleOutput::default())
     }
     async fn matches(&self, _: &str, _: &EntityView) -> Result<bool, RuleError> {

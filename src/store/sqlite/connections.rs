@@ -63,6 +63,8 @@ const BELONGINGS: &[&str] = &[
     "DELETE FROM errors WHERE connection_id = $1",
     "DELETE FROM findings WHERE job_id IN (SELECT id FROM jobs WHERE connection_id = $1)",
     "DELETE FROM jobs WHERE connection_id = $1",
+    "DELETE FROM journal WHERE connection_id = $1",
+    "DELETE FROM lookups WHERE connection_id = $1",
     "DELETE FROM connections WHERE id = $1",
 ];
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    admin, changes, connections, errors, history, inbox, jobs, joining, outbox, pauses, rules, settings, twins,
+    admin, changes, connections, errors, history, inbox, jobs, joining, journal, outbox, pauses, rules, settings, twins,
     tx::{Got, SqliteTx},
 };
 use crate::{
@@ -108,6 +108,33 @@ impl Tx for SqliteTx<'_> {
     }
     async fn delete_rule_draft(&mut self, id: ConnectionId) -> Got<()> {
         rules::delete_rule_draft(self, id).await
+    }
+    async fn rules_for(&mut self, work: RuleWork) -> Got<Option<(RulePair, Option<u32>)>> {
+        journal::rules_for(self, work).await
+    }
+    async fn journal(&mut self, work: RuleWork) -> Got<Vec<JournalRow>> {
+        journal::journal(self, work).await
+    }
+    async fn put_journal(&mut self, row: &JournalRow) -> Got<()> {
+        journal::put_journal(self, row).await
+    }
+    async fn forget_journal(&mut self, work: RuleWork, number: u32) -> Got<()> {
+        journal::forget_journal(self, work, number).await
+    }
+    async fn renew_journal(&mut self, connection: ConnectionId, twin: TwinId, again: bool) -> Got<()> {
+        journal::renew_journal(self, connection, twin, again).await
+    }
+    async fn end_journal(&mut self, works: &[RuleWork]) -> Got<()> {
+        journal::end_journal(self, works).await
+    }
+    async fn put_lookup(&mut self, lookup: &Lookup) -> Got<()> {
+        journal::put_lookup(self, lookup).await
+    }
+    async fn take_lookups(&mut self, found: &[(ConnectionId, String)]) -> Got<Vec<Lookup>> {
+        journal::take_lookups(self, found).await
+    }
+    async fn local_keys(&mut self, connection: ConnectionId, remote_key: &str) -> Got<Vec<(String, String)>> {
+        journal::local_keys(self, connection, remote_key).await
     }
     async fn invitation(&mut self, id: InvitationId) -> Got<Option<Invitation>> {
         joining::invitation(self, id).await

@@ -22,6 +22,7 @@ mod history;
 mod inbox;
 mod jobs;
 mod joining;
+mod journal;
 mod methods;
 mod outbox;
 mod pauses;
@@ -37,7 +38,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -60,6 +61,7 @@ type SqlMigration = (i64, &'static str, &'static str);
 const MIGRATIONS: &[SqlMigration] = &[
     (1, "first", include_str!("../../../migrations/sqlite/0001_first.sql")),
     (2, "rule versions", include_str!("../../../migrations/sqlite/0002_rule_versions.sql")),
+    (3, "journal", include_str!("../../../migrations/sqlite/0003_journal.sql")),
     (4, "jobs", include_str!("../../../migrations/sqlite/0004_jobs.sql")),
     (5, "pauses", include_str!("../../../migrations/sqlite/0005_pauses.sql")),
 ];
@@ -74,6 +76,14 @@ struct Shared {
     sealer: Arc<Sealer>,
     clock: Arc<dyn Clock>,
     wakes: Arc<Wakes>,
+    /// There may be rows about what rules asked (see [`journal`]).
+    asked: AtomicBool,
+}
+
+impl Shared {
+    fn new(sealer: Arc<Sealer>, clock: Arc<dyn Clock>, wakes: Arc<Wakes>) -> Self {
+        Self { sealer, clock, wakes, asked: AtomicBool::new(true) }
+    }
 }
 
 struct Sqlite {
@@ -89,7 +99,7 @@ pub(super) async fn open(
     clock: Arc<dyn Clock>,
     wakes: Arc<Wakes>,
 ) -> Result<Arc<dyn Backend>, StoreError> {
-    let shared = Arc::new(Shared { sealer, clock, wakes });
+    let shared = Arc::new(Shared::new(sealer, clock, wakes));
     Ok(Arc::new(Sqlite::open(name, data_dir, shared).await?))
 }
 

@@ -10,8 +10,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 async fn store(dir: &tempfile::TempDir) -> Sqlite {
-    let shared =
-        Shared { sealer: Arc::new(Sealer::new(&[[7; 32]])), clock: Arc::new(SystemClock), wakes: Arc::new(Wakes::default()) };
+    let shared = Shared::new(Arc::new(Sealer::new(&[[7; 32]])), Arc::new(SystemClock), Arc::new(Wakes::default()));
     Sqlite::open("test.db", dir.path(), Arc::new(shared)).await.expect("opens")
 }
 
@@ -162,6 +161,11 @@ async fn hot_statements_search_an_index() {
         "SELECT id, connection_id, twin_id FROM inbox WHERE tracker = $1 AND rests_until = 0
             AND connection_id IN (SELECT id FROM connections WHERE tracker = $1) ORDER BY id LIMIT $3",
         "SELECT COUNT(*), SUM(bytes) FROM inbox WHERE connection_id = $1",
+        "SELECT local_key FROM twins WHERE connection_id = $1 AND remote_key = $2 AND local_key IS NOT NULL",
+        "SELECT answer FROM journal WHERE connection_id = $1 AND twin_id = $2 AND direction = $3 ORDER BY number",
+        "DELETE FROM journal WHERE (connection_id, twin_id, direction) IN
+            (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))",
+        "DELETE FROM lookups WHERE (connection_id, remote_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))",
         "SELECT outgoing FROM rule_versions WHERE connection_id = $1 ORDER BY version DESC LIMIT 1",
         "SELECT body FROM history WHERE twin_id = $1 AND (at, id) < ($2, $3) ORDER BY at DESC, id DESC LIMIT $4",
         "SELECT memory FROM twins WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT 9",
@@ -179,7 +183,7 @@ async fn hot_statements_search_an_index() {
         let plan: Vec<String> = rows.iter().map(|row| row.get::<String, _>(3)).collect();
         let plan = plan.join("; ");
         let bare = |table: &str| plan.split("; ").any(|step| step == format!("SCAN {table}"));
-        let tables = ["changes", "twins", "outbox", "inbox", "history", "errors", "rule_versions"];
+        let tables = ["changes", "twins", "outbox", "inbox", "history", "errors", "rule_versions", "journal", "lookups"];
         assert!(!tables.into_iter().any(bare), "{sql}\n{plan}");
         assert!(!plan.contains("B-TREE FOR ORDER BY") || sql.contains("json_each"), "{sql}\n{plan}");
         println!("{plan}");

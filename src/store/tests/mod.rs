@@ -3,6 +3,7 @@
 mod admin;
 mod groups;
 mod intake;
+mod journal;
 mod mail;
 mod nouns;
 mod pauses;

@@ -30,7 +30,7 @@ use crate::{
         twin::{self, Twin},
     },
     store::{StoreError, rows::WaitingRecord},
-    sync::{judge::Failure, plan, view, written},
+    sync::{asks::Desk, judge::Failure, plan, view, written},
 };
 
 /// Twins of one step.
@@ -103,7 +103,10 @@ async fn judge(task: &Task<'_>, twin: &Twin, record: Option<&Found>, outgoing: O
     }
     let shown = crate::domain::tracker::Entity { fields, ..(**entity).clone() };
     let made = match outgoing {
-        Some(rule) => written::replica_of(&task.worker, &task.connection, rule, &twin.memory, &shown).await,
+        Some(rule) => {
+            let desk = Desk::comparing(&task.worker, task.connection.id);
+            written::replica_of(&task.worker, &task.connection, rule, (&twin.memory, &shown), &desk).await
+        }
         None => None,
     };
     let (Some(made), Some(sent)) = (made, &twin.memory.sent) else { return ("missed_update", Vec::new()) };

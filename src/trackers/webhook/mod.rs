@@ -244,7 +244,14 @@ impl Tracker for Webhook {
     }
 
     fn traits(&self) -> Traits {
-        Traits { read_batch: 100, write_batch: 64, keeps_writes: true, repeats_creates: true, can_look: false }
+        Traits {
+            read_batch: 100,
+            write_batch: 64,
+            keeps_writes: true,
+            repeats_creates: true,
+            can_look: false,
+            takes_requests: false,
+        }
     }
 
     /// The address is shown without its path, which may hold a token.
@@ -323,7 +330,7 @@ impl Tracker for Webhook {
                     false
                 }
                 Err(error @ (RuleError::Limit(_) | RuleError::TooBig(_))) => return Err(refused_filter(error.to_string())),
-                Err(RuleError::Engine(detail)) => return Err(engine_failed(detail)),
+                Err(error @ (RuleError::Engine(_) | RuleError::Ended)) => return Err(engine_failed(error.to_string())),
             });
         }
         Ok(matching)
@@ -350,7 +357,7 @@ impl Tracker for Webhook {
                     return Err(refused_filter(message));
                 }
                 Err(error @ (RuleError::Limit(_) | RuleError::TooBig(_))) => return Err(refused_filter(error.to_string())),
-                Err(RuleError::Engine(detail)) => return Err(engine_failed(detail)),
+                Err(error @ (RuleError::Engine(_) | RuleError::Ended)) => return Err(engine_failed(error.to_string())),
                 Ok(_) | Err(RuleError::Script { .. }) => {}
             }
         }

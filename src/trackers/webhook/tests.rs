@@ -28,7 +28,12 @@ struct Rules;
 
 #[async_trait]
 impl RuleEngine for Rules {
-    async fn run(&self, _source: &str, _input: &RuleInput) -> Result<RuleOutput, RuleError> {
+    async fn run(
+        &self,
+        _source: &str,
+        _input: &RuleInput,
+        _host: &dyn crate::domain::ask::Host,
+    ) -> Result<RuleOutput, RuleError> {
         Ok(RuleOutput::default())
     }
 

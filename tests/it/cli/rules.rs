@@ -218,3 +218,20 @@ async fn what_does_not_fit_the_tracker_is_marked_on_its_line() {
     assert_eq!(fs::read_to_string(dir.join("jsconfig.json")).expect("there"), "{}", "the admin's own stays");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_lists_the_calls_that_it_did_not_make() {
+    let world = scripted().await;
+    let (node, dir) = (&world.public, world.dir.path().join("rules"));
+    good(&rule(node, &["pull", NAME], &dir).await);
+    edit(&dir, "httpClient.post('/sobjects/Contact', { LastName: replica.summary });\nhttpClient.delete('/sobjects/Contact/1');");
+    let replica = world.dir.path().join("replica.json");
+    fs::write(&replica, "{\"summary\": \"Pump\"}").expect("written");
+    let shown = replica.display().to_string();
+    let tried = rule(node, &["test", "--direction", "incoming", "--replica", &shown], &dir).await;
+    let told = good(&tried);
+    assert!(told.contains("it would call POST /sobjects/Contact {\"LastName\":\"Pump\"}\n"), "{told}");
+    assert!(told.contains("it would call DELETE /sobjects/Contact/1\n"), "{told}");
+    assert_eq!((world.org.handle.count("Contact"), world.org.handle.count("Case")), (0, 0));
+    world.stop().await;
+}

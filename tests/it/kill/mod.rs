@@ -4,6 +4,7 @@
 //! `flow` kills at random moments (seeded; see there); `windows` and `commits` meet the narrow ones for certain; the others
 //! each make one thing happen.
 
+mod asks;
 mod audit;
 mod chance;
 mod commits;

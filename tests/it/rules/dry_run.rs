@@ -72,6 +72,20 @@ async fn a_trial_tells_what_would_come_of_it_and_leaves_no_trace() {
     let tried = world.private.post(&path, json!({"direction": "incoming", "replica": replica})).await;
     assert_eq!((&tried["entity_type"], &tried["assigned"]["summary"]), (&json!("issue"), &json!("New")), "{tried}");
 
+    // What it would do to the outside is told and not done; what it reads is read.
+    let rule = "entity.entityType = 'Case'; entity.Subject = replica.summary; store(entity);
+        const made = httpClient.post('/sobjects/CaseComment', { ParentId: entity.key, CommentBody: 'x' });
+        const found = httpClient.get('/query', { q: soql`SELECT Id FROM Case WHERE Subject = ${'Pump'}` });
+        httpClient.delete('/sobjects/Case/' + found.records[0].Id); entity.Description = `${found.totalSize} ${made.id}`;
+        nodeHelper.getLocalIssueKeyFromRemoteId('ISSUE-99');";
+    let tried = world.public.post(&path, json!({"direction": "incoming", "rule": rule, "replica": {"summary": "Tried"}})).await;
+    let calls = json!([
+        {"method": "STORE", "path": "Case", "body": {"Subject": "Tried"}},
+        {"method": "POST", "path": "/sobjects/CaseComment", "body": {"ParentId": "", "CommentBody": "x"}},
+        {"method": "DELETE", "path": format!("/sobjects/Case/{case}"), "body": null},
+    ]);
+    assert_eq!((&tried["calls"], &tried["assigned"]["Description"]), (&calls, &json!("1 undefined")), "{tried}");
+
     let broken =
         json!({"direction": "outgoing", "rule": "replica.a =\n  entity.Nothing.here;", "entity_type": "Case", "key": case});
     let tried = world.public.post(&path, broken).await;

@@ -1,5 +1,6 @@
 //! Rules that people write, at work between two nodes.
 
+mod asks;
 mod checked;
 mod dry_run;
 mod pauses;

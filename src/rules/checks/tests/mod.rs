@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{uses::uses, *};
 use crate::{
     domain::{
+        ask::Nobody,
         connection::Mode,
         rule::{ConnectionView, Described, EntityView, Listed, RuleEngine as _, RuleInput},
     },
@@ -192,7 +193,7 @@ async fn the_world_refuses_what_the_checks_refuse_and_nothing_else() {
                     one.severity == Severity::Error && !one.message.contains("integration user") && !one.message.contains("list")
                 })
                 .collect();
-            let ran = pool.run(&source, &scene(way, std::slice::from_ref(&case))).await;
+            let ran = pool.run(&source, &scene(way, std::slice::from_ref(&case)), &Nobody).await;
             assert_eq!(!errors.is_empty(), ran.is_err(), "{way:?} `{source}`: {errors:?} but {ran:?}");
         }
     }

@@ -124,6 +124,6 @@ pub(super) fn told(field: &'static str, error: RuleError) -> FieldError {
         RuleError::Script { line, column, line_text, advice, .. } => {
             FieldError { line, column, text: line_text, advice: Some(advice), ..error_of(message) }
         }
-        RuleError::TooBig(_) | RuleError::Limit(_) | RuleError::Engine(_) => error_of(message),
+        RuleError::TooBig(_) | RuleError::Limit(_) | RuleError::Engine(_) | RuleError::Ended => error_of(message),
     }
 }

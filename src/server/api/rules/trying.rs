@@ -12,7 +12,7 @@ use crate::{
         rule::{SyncWish, Wishes},
     },
     server::kit::{FieldError, Problem, query},
-    sync::dry_run::{Trial, Tried, Way},
+    sync::dry_run::{Call, Trial, Tried, Way},
 };
 
 /// Longest key.
@@ -74,6 +74,19 @@ pub struct RecordBody {
     pub key: String,
 }
 
+/// A call with effects that the rule would make.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RuleCall)]
+pub struct CallBody {
+    /// `POST`, `PUT`, `PATCH` or `DELETE`; `STORE` for `store(entity)`.
+    pub method: String,
+    /// Where to, at the tracker; of what would be stored its entity type.
+    pub path: String,
+    /// What would be sent along; null where nothing would.
+    #[schema(value_type = Option<Object>)]
+    pub body: Option<serde_json::Value>,
+}
+
 /// What came of it: nothing was written, anywhere.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Trial)]
@@ -96,6 +109,8 @@ pub struct TrialBody {
     pub cut: Vec<String>,
     /// What it asked for beside.
     pub wishes: WishesBody,
+    /// Calls with effects that it would make, in order. None was made: each was answered with an empty object.
+    pub calls: Vec<CallBody>,
     /// What it logged.
     pub log: Vec<String>,
     /// How long the run took, in microseconds.
@@ -130,7 +145,8 @@ impl NewTrial {
 
 impl From<Tried> for TrialBody {
     fn from(tried: Tried) -> Self {
-        let Tried { error, skip, replica, entity_type, assigned, differences, cut, wishes, log, took, memory } = tried;
+        let Tried { error, skip, replica, entity_type, assigned, differences, cut, wishes, calls, log, took, memory } = tried;
+        let calls = calls.into_iter().map(|Call { method, path, body }| CallBody { method, path, body }).collect();
         Self {
             error: error.map(|error| checking::told("rule", error)),
             skip,
@@ -140,6 +156,7 @@ impl From<Tried> for TrialBody {
             differences,
             cut,
             wishes: wishes.into(),
+            calls,
             log,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             memory_bytes: memory,
