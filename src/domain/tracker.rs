@@ -1,4 +1,5 @@
-//! What every tracker can do, with one error that answers questions.
+//! What every tracker can do, with one error that answers questions. It is long, since the trait and the words that it is made
+//! of are read together.
 //!
 //! To add a tracker: a module in `trackers/` that implements [`Tracker`], a section in its configuration, a line in the
 //! registry in `app`, and a pair of built-in rules in `rules`. The engine asks [`Tracker::traits`] what it may expect;

@@ -18,6 +18,7 @@
 mod afterwards;
 mod apply;
 mod asks;
+mod choosing;
 mod decide;
 mod doubt;
 pub mod dry_run;

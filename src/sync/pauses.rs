@@ -225,7 +225,9 @@ pub(super) fn held_in(twin: Twin) -> Settle {
 }
 
 /// The changes of a twin do, as one.
-pub(super) fn held_out(twin: Twin, changes: &[Change]) -> Settle {
+pub(super) fn held_out(mut twin: Twin, changes: &[Change]) -> Settle {
+    // What was read was not judged to its end: a later notice of the same second must not pass for known.
+    (twin.memory.stamp, twin.memory.read_at) = (None, None);
     let carrier = super::holdup::carrier(changes, twin.connection_id).map(|change| (twin.connection_id, change));
     Settle { held_changes: carrier.into_iter().collect(), twins: vec![twin], ..Settle::default() }
 }

@@ -1,4 +1,4 @@
-//! The list of who does what: each method of the trait, and the file that holds its SQL.
+//! The list of who does what: each method of the trait, and the file that holds its SQL. It is as long as the trait.
 
 use async_trait::async_trait;
 
