@@ -88,8 +88,6 @@ pub struct Cursor {
     pub after: Option<String>,
     /// Keys whose work was added and has not ended yet.
     pub open: Vec<String>,
-    /// Keys that were sent and have no answer of the other side yet.
-    pub unanswered: Vec<String>,
 }
 
 /// A job.

@@ -12,7 +12,7 @@ use super::{
     Link,
     auth::{Claimed, Expected, check_clock, check_request, sign_answer},
     exchange::{Heard, Hearing, Spoken, has_events, is_news, room, speak},
-    gather::{Gather, Limit, drafts},
+    gather::{Gather, Limit, Quiet, drafts},
     keys::{PublicKey, peek},
     mailbox::Entry,
     parting::mark,
@@ -268,7 +268,7 @@ impl Link {
         let told = self.mailbox.told(id);
         let told_state = told.state.unwrap_or(switch);
         let outbox = self.parts.store.wakes().on(Topic::Outbox(id));
-        let mut gather = Gather::new(told.quiet_until);
+        let mut gather = Gather::new(told.quiet);
         let standing = loop {
             let woken = outbox.notified();
             tokio::pin!(woken);
@@ -283,7 +283,7 @@ impl Link {
                 || on_wire(state.epoch) != epoch
                 || (told.no_room && room(connection, waiting) > 0);
             let something = max_events > 0 && has_events(&standing, from);
-            let gathers = if something { gather.nap(&standing, now) } else { None };
+            let gathers = if something { gather.nap(&standing, self.parts.store.wakes().bulk(id), now) } else { None };
             if urgent || now >= end || (something && gathers.is_none()) {
                 break standing;
             }
@@ -291,7 +291,7 @@ impl Link {
             if told.no_room {
                 nap = nap.min(ROOM_AGAIN);
             }
-            if !something && connection.flows() && connection.side == Side::Inviting && now >= told.quiet_until {
+            if !something && connection.flows() && connection.side == Side::Inviting && now >= told.quiet.all {
                 self.parts.store.wakes().expect(id, Limit::of(max_events).taker());
             }
             let stop = tokio::select! {
@@ -354,7 +354,10 @@ impl Link {
         let words = self.words(standing, from, Limit::of(max_events)).await.map_err(busy)?;
         let (connection, spoken) = words.ok_or(Refusal::ConnectionGone)?;
         let (state, now) = (connection.switch(), self.parts.clock.now());
-        self.mailbox.tell(id, state, spoken.max_events == 0, spoken.events.len(), now);
+        let events = spoken.events.len();
+        let bulk = self.parts.store.wakes().handed_over(id, events as u64, spoken.more);
+        let quiet = (events > 0).then(|| Quiet::after(events, bulk, now));
+        self.mailbox.tell(id, state, spoken.max_events == 0, quiet, now);
         Ok(Answered {
             run: self.run.clone(),
             epoch: spoken.epoch,

@@ -26,7 +26,7 @@ use super::{
     Link, Trouble,
     call::Failure,
     exchange::{has_events, room},
-    gather::{Gather, pause_after},
+    gather::{Gather, Quiet},
     protocol::PUBLIC_PULSE,
     trouble,
 };
@@ -378,10 +378,11 @@ impl Dialler {
 
     /// Waits while the next batch comes together.
     async fn gather(&self, sent: usize) -> Result<(), StoreError> {
-        let clock = &self.link.parts.clock;
-        let mut gather = Gather::new(clock.now().plus(pause_after(sent)));
+        let (clock, wakes) = (&self.link.parts.clock, self.link.parts.store.wakes());
+        let bulk = wakes.handed_over(self.id, sent as u64, false);
+        let mut gather = Gather::new(Quiet::after(sent, bulk, clock.now()));
         while let Some(standing) = self.link.look(self.id).await?
-            && let Some(nap) = gather.nap(&standing, clock.now())
+            && let Some(nap) = gather.nap(&standing, wakes.bulk(self.id), clock.now())
         {
             clock.sleep(nap).await;
         }

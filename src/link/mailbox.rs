@@ -2,7 +2,7 @@
 //!
 //! A second held exchange on a connection ends the first. A run is over when it says goodbye, when the connection of
 //! its held exchange breaks ([`Held`] is dropped unfinished), or after 10 silent seconds; until then another run is
-//! refused. After an answer with many events the next held one waits a moment ([`Peer::quiet_until`]), so that a stream
+//! refused. After an answer with many events the next held one waits a moment ([`Quiet`]), so that a stream
 //! of small events becomes a few larger batches while a single one still leaves at once.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    gather::pause_after,
+    gather::Quiet,
     protocol::{SILENCE, TWO_COPIES},
 };
 use crate::{
@@ -28,7 +28,7 @@ struct Peer {
     last: Time,
     held: Option<(u64, Arc<Notify>)>,
     refused_since: Option<(Time, Time)>,
-    quiet_until: Time,
+    quiet: Quiet,
     told: Option<Switch>,
     told_no_room: bool,
     /// It said that it has deleted the connection.
@@ -65,7 +65,7 @@ pub struct Told {
     /// That we have no room.
     pub no_room: bool,
     /// No held answer before this.
-    pub quiet_until: Time,
+    pub quiet: Quiet,
 }
 
 /// A held request. Dropped unfinished, its connection broke: the run is over.
@@ -145,21 +145,21 @@ impl Mailbox {
 
     /// What the partner was told last.
     pub fn told(&self, id: ConnectionId) -> Told {
-        let mut told = Told { state: None, no_room: false, quiet_until: Time(i64::MIN) };
+        let mut told = Told { state: None, no_room: false, quiet: Quiet::NOT };
         self.with(id, |peer| {
-            told = Told { state: peer.told, no_room: peer.told_no_room, quiet_until: peer.quiet_until };
+            told = Told { state: peer.told, no_room: peer.told_no_room, quiet: peer.quiet };
         });
         told
     }
 
-    /// Remembers what an answer tells.
-    pub fn tell(&self, id: ConnectionId, state: Switch, no_room: bool, events: usize, now: Time) {
+    /// Remembers what an answer tells; `quiet`: what follows from its events, if it had any.
+    pub fn tell(&self, id: ConnectionId, state: Switch, no_room: bool, quiet: Option<Quiet>, now: Time) {
         self.with(id, |peer| {
             peer.told = Some(state);
             peer.told_no_room = no_room;
             peer.last = now;
-            if events > 0 {
-                peer.quiet_until = now.plus(pause_after(events));
+            if let Some(quiet) = quiet {
+                peer.quiet = quiet;
             }
         });
     }
@@ -179,7 +179,7 @@ impl Peer {
             last: now,
             held: None,
             refused_since: None,
-            quiet_until: Time(i64::MIN),
+            quiet: Quiet::NOT,
             told: None,
             told_no_room: false,
             parted: false,

@@ -182,6 +182,14 @@ pub trait Tx: Send {
     async fn twins_of_record(&mut self, tracker: &str, entity_type: &str, key: &str) -> Got<Vec<Twin>>;
     /// All twins of many records, of one type.
     async fn twins_of_records(&mut self, tracker: &str, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>>;
+    /// Of these records of ours, those whose twin on this connection has no word of the other side yet.
+    async fn unanswered(
+        &mut self,
+        tracker: &str,
+        entity_type: &str,
+        keys: &[String],
+        connection: ConnectionId,
+    ) -> Got<Vec<String>>;
     /// The twins whose remote record is one of these, of one type.
     async fn twins_of_remotes(&mut self, connection: ConnectionId, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>>;
     /// The same for one record.

@@ -58,12 +58,13 @@ pub struct Taker {
 pub struct Wakes {
     topics: Mutex<HashMap<Topic, Arc<Notify>>>,
     takers: Mutex<HashMap<ConnectionId, Taker>>,
+    bulk: Mutex<HashMap<ConnectionId, u64>>,
     notices: broadcast::Sender<Notice>,
 }
 
 impl Default for Wakes {
     fn default() -> Self {
-        Self { topics: Mutex::default(), takers: Mutex::default(), notices: broadcast::channel(1024).0 }
+        Self { topics: Mutex::default(), takers: Mutex::default(), bulk: Mutex::default(), notices: broadcast::channel(1024).0 }
     }
 }
 
@@ -90,6 +91,28 @@ impl Wakes {
     /// The partner that waits; told once.
     pub fn taker(&self, connection: ConnectionId) -> Option<Taker> {
         self.takers.lock().unwrap_or_else(PoisonError::into_inner).remove(&connection)
+    }
+
+    /// So many drafts of bulk work are about to be made. Only a hint: single edits do not wait for such a batch's pause.
+    pub fn add_bulk(&self, connection: ConnectionId, drafts: u64) {
+        *self.bulk.lock().unwrap_or_else(PoisonError::into_inner).entry(connection).or_default() += drafts;
+    }
+
+    /// How many of them were not handed over yet.
+    pub fn bulk(&self, connection: ConnectionId) -> u64 {
+        self.bulk.lock().unwrap_or_else(PoisonError::into_inner).get(&connection).copied().unwrap_or(0)
+    }
+
+    /// So many events were handed over, and whether others wait; how many of them were of bulk work.
+    pub fn handed_over(&self, connection: ConnectionId, events: u64, more: bool) -> u64 {
+        let mut all = self.bulk.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(waiting) = all.get_mut(&connection) else { return 0 };
+        let bulk = events.min(*waiting);
+        *waiting -= bulk;
+        if *waiting == 0 || !more {
+            all.remove(&connection);
+        }
+        bulk
     }
 
     /// Tells the stream.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Time,
     domain::{
-        change::Change,
+        change::{Change, Source},
         connection::Connection,
         event::{Body, Sync},
         history::{Direction, FieldChange, Outcome},
@@ -267,6 +267,8 @@ async fn speak(
             };
             let correlation = changes.last().map(|change| change.change.correlation);
             done.drafts.push(draft(worker, &twin, Body::Sync(Box::new(event)), correlation));
+            let bulk = changes.iter().all(|change| change.change.source == Source::Trigger);
+            done.bulk.extend(bulk.then_some(twin.connection_id));
             twin.last_synced_at = Some(now);
         }
     }

@@ -120,6 +120,8 @@ pub(super) enum Way {
 pub(super) struct Settle {
     pub twins: Vec<Twin>,
     pub drafts: Vec<Draft>,
+    /// Connections with a draft of bulk work, once for each.
+    pub bulk: Vec<ConnectionId>,
     pub ended_changes: Vec<i64>,
     pub delayed: Vec<(Vec<i64>, Time)>,
     pub history: Vec<HistoryLine>,
@@ -149,6 +151,7 @@ impl Settle {
     pub(super) fn join(&mut self, other: Self) {
         self.twins.extend(other.twins);
         self.drafts.extend(other.drafts);
+        self.bulk.extend(other.bulk);
         self.ended_changes.extend(other.ended_changes);
         self.delayed.extend(other.delayed);
         self.history.extend(other.history);
@@ -187,6 +190,8 @@ impl Settle {
         let parks: Vec<(Park, ErrorId, Duration)> =
             self.parks.iter().map(|park| (park.clone(), ErrorId(clock.id()), PARKED.pause(1, clock))).collect();
         let told = super::told::wanted(&self.history);
+        // Before they can be handed over.
+        self.bulk.iter().for_each(|connection| store.wakes().add_bulk(*connection, 1));
         let correlation = CorrelationId(clock.id());
         store
             .write(name, move |tx| {

@@ -206,6 +206,15 @@ impl Tx for SqliteTx<'_> {
     async fn twins_of_records(&mut self, tracker: &str, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>> {
         twins::twins_of_records(self, tracker, entity_type, keys).await
     }
+    async fn unanswered(
+        &mut self,
+        tracker: &str,
+        entity_type: &str,
+        keys: &[String],
+        connection: ConnectionId,
+    ) -> Got<Vec<String>> {
+        twins::unanswered(self, (tracker, entity_type, keys), connection).await
+    }
     async fn twins_of_remotes(&mut self, connection: ConnectionId, entity_type: &str, keys: &[String]) -> Got<Vec<Twin>> {
         twins::twins_of_remotes(self, connection, entity_type, keys).await
     }

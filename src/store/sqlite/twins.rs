@@ -85,6 +85,18 @@ pub(super) async fn twins_of_records(tx: &mut SqliteTx<'_>, tracker: &str, entit
     tx.each(query(sql).bind(tracker).bind(entity_type).bind(to_json(keys)?), read_twin).await
 }
 
+pub(super) async fn unanswered(
+    tx: &mut SqliteTx<'_>,
+    (tracker, entity_type, keys): (&str, &str, &[String]),
+    connection: ConnectionId,
+) -> Got<Vec<String>> {
+    let sql = "SELECT local_key FROM twins WHERE tracker = $1 AND local_type = $2
+        AND local_key IN (SELECT value FROM json_each($3)) AND +connection_id = $4
+        AND status = 'waiting' AND remote_key IS NULL AND remote_outcome IS NULL";
+    let query = query(sql).bind(tracker).bind(entity_type).bind(to_json(keys)?).bind(connection.to_string());
+    tx.each(query, |row| col(row, 0)).await
+}
+
 pub(super) async fn twins_of_remotes(
     tx: &mut SqliteTx<'_>,
     connection: ConnectionId,

@@ -48,8 +48,6 @@ const AT_ONCE: usize = 4;
 const MOST_OPEN: usize = 20;
 /// Changes that a job leaves at a time.
 const PART: usize = 10;
-/// Records that may wait for the other side's word before a job leaves more.
-const UNANSWERED: usize = 30;
 /// How soon a job looks whether its changes have ended.
 const SOON: Duration = Duration::from_millis(10);
 /// A change that is due so much later waits for something else: it is no reason to wait for it.
@@ -140,6 +138,7 @@ async fn drive(engine: &Engine, id: JobId) {
 #[derive(Default)]
 struct Memory {
     listed: trigger_run::Listed,
+    window: trigger_run::Window,
 }
 
 /// A job, with whom it works.

@@ -2,10 +2,13 @@
 //!
 //! The tracker lists what matches, a large part with its values in two calls; a few records at a time are left as changes
 //! that bring these values along, so no record is read twice. Records under sync are passed over, stopped ones too.
+//!
+//! How many may wait for the other side's word depends on how soon it answers ([`Window`]): a slow tracker there is not
+//! given a queue in which single edits would wait.
 
 use std::time::Duration;
 
-use super::{DELAYED, LONGEST_REST, PART, SOON, Step, Task, UNANSWERED};
+use super::{DELAYED, LONGEST_REST, PART, SOON, Step, Task};
 use crate::{
     clock::Time,
     domain::{
@@ -27,6 +30,51 @@ pub(super) struct Listed {
     /// The job's place that they follow: `None` where nothing was listed.
     behind: Option<Option<String>>,
     left_at: Option<Time>,
+}
+
+/// Records that were sent and have no word of the other side yet, and how many may be so.
+#[derive(Debug)]
+pub(super) struct Window {
+    waiting: Vec<String>,
+    size: usize,
+    full_since: Option<Time>,
+}
+
+/// Fewest and most records without a word.
+const WINDOW: (usize, usize) = (60, 800);
+/// How often it is asked whether words have come.
+const ASK: Duration = Duration::from_millis(50);
+/// A window that opens so soon was too small.
+const QUICK: Duration = Duration::from_secs(3);
+/// One that does not open for so long was too large.
+const SLOW: Duration = Duration::from_secs(10);
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { waiting: Vec::new(), size: WINDOW.0, full_since: None }
+    }
+}
+
+impl Window {
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= self.size
+    }
+
+    /// These wait still. True: it stays full.
+    fn still(&mut self, waiting: Vec<String>, now: Time) -> bool {
+        let since = *self.full_since.get_or_insert(now);
+        self.waiting = waiting;
+        if self.is_full() {
+            return true;
+        }
+        self.full_since = None;
+        match now.since(since) {
+            took if took < QUICK => self.size = (self.size * 2).min(WINDOW.1),
+            took if took > SLOW => self.size = (self.size / 2).max(WINDOW.0),
+            _ => {}
+        }
+        false
+    }
 }
 
 pub(super) async fn step(task: &mut Task<'_>, entity_type: &str, filter: &str) -> Result<Step, Failure> {
@@ -71,22 +119,18 @@ async fn ended(task: &mut Task<'_>, entity_type: &str) -> Result<Option<Duration
         task.job.count("parked", parked);
         task.job.count("skipped", skipped);
         task.job.cursor.open.clear();
-        task.job.cursor.unanswered.extend(open);
+        task.memory.window.waiting.extend(open);
         task.advance(Vec::new(), Vec::new()).await?;
         let now = task.worker.parts.clock.now();
         if let Some(left_at) = task.memory.listed.left_at.take() {
-            return Ok(Some(now.since(left_at).min(LONGEST_REST)));
+            // Twice as long as it took: two thirds of the time are for single edits.
+            return Ok(Some((now.since(left_at) * 2).min(LONGEST_REST)));
         }
     }
-    let waiting = task.job.cursor.unanswered.clone();
-    if waiting.len() >= UNANSWERED {
-        let twins = task.twins_of(entity_type, &waiting).await?;
-        let unanswered =
-            |twin: &Twin| twin.status == twin::Status::Waiting && twin.remote.is_none() && twin.remote_outcome.is_none();
-        let still = twins.iter().filter(|twin| unanswered(twin)).filter_map(|twin| twin.local.clone());
-        task.job.cursor.unanswered = still.map(|local| local.key).collect();
-        if task.job.cursor.unanswered.len() >= UNANSWERED {
-            return Ok(Some(SOON));
+    if task.memory.window.is_full() {
+        let waiting = unanswered(task, entity_type).await?;
+        if task.memory.window.still(waiting, task.worker.parts.clock.now()) {
+            return Ok(Some(ASK));
         }
     }
     Ok(None)
@@ -101,6 +145,17 @@ async fn left(task: &Task<'_>, entity_type: &str, keys: &[String]) -> Result<u64
         .parts
         .store
         .read("job_left", move |tx| Box::pin(async move { tx.changes_left(&tracker, &entity_type, &keys, id, due).await }));
+    read.await
+}
+
+async fn unanswered(task: &Task<'_>, entity_type: &str) -> Result<Vec<String>, StoreError> {
+    let (tracker, entity_type, id) = (task.worker.name.clone(), entity_type.to_owned(), task.connection.id);
+    let keys = task.memory.window.waiting.clone();
+    let read = task
+        .worker
+        .parts
+        .store
+        .read("job_unanswered", move |tx| Box::pin(async move { tx.unanswered(&tracker, &entity_type, &keys, id).await }));
     read.await
 }
 
@@ -157,4 +212,22 @@ async fn leave(task: &mut Task<'_>, entity_type: &str) -> Result<Step, Failure> 
     let nothing = changes.is_empty();
     task.advance(changes, Vec::new()).await?;
     Ok(if nothing { Step::Next } else { Step::Wait(SOON) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_follows_the_other_side() {
+        let keys = |many: usize| vec!["k".to_owned(); many];
+        let mut window = Window { waiting: keys(60), ..Window::default() };
+        assert!(window.still(keys(60), Time(0)) && window.still(keys(60), Time(1_000)));
+        assert!(!window.still(keys(10), Time(2_000)));
+        assert_eq!(window.size, 120, "it answers soon");
+        window.waiting = keys(120);
+        assert!(window.still(keys(120), Time(10_000)) && !window.still(keys(119), Time(30_000)));
+        assert_eq!(window.size, 60, "it is slow");
+        assert!(window.is_full(), "and has more than enough");
+    }
 }
