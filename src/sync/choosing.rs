@@ -33,7 +33,7 @@ use crate::{
 pub(super) enum Stop {
     Park(Trouble),
     /// The rule of this version failed, by itself.
-    Failed(Trouble, RuleError, u32),
+    Failed(Box<(Trouble, RuleError)>, u32),
     Skip(String),
     /// The rule names the record of ours, by type and key.
     Adopt(String, String),
@@ -76,7 +76,7 @@ pub(super) async fn choose(
         }
         worker.parts.rules.run(&pair.incoming, &input, desk).await
     };
-    let failed = |error| Stop::Failed(Trouble::rule(Direction::In, &error), error, pair.version);
+    let failed = |error| Stop::Failed(Box::new((Trouble::rule(Direction::In, &error), error)), pair.version);
     let (output, storing) = so_far(run(weighed.replica.clone(), desk).await, (desk, pair.version))?;
     let assigned_before = match (&weighed.before, &before) {
         (Some(fields), Some(_)) if output.skip.is_none() => {
@@ -117,7 +117,7 @@ fn so_far(ran: Result<RuleOutput, RuleError>, (desk, version): (&Desk, u32)) -> 
         Err(error) => error,
     };
     match desk.trouble(Direction::In, &error) {
-        Ok(trouble) if trouble.again == Again::Person => Err(Stop::Failed(trouble, error, version)),
+        Ok(trouble) if trouble.again == Again::Person => Err(Stop::Failed(Box::new((trouble, error)), version)),
         // It may only lack what it looked for, or what nobody could answer: no word against the rule.
         Ok(trouble) => Err(Stop::Park(trouble)),
         Err(asked) => {

@@ -256,7 +256,8 @@ pub(super) async fn second(worker: &Worker, mut item: Item) -> Decided {
                 Decided::Write(Box::new(work))
             }
         }
-        Err(Stop::Failed(trouble, error, version)) => {
+        Err(Stop::Failed(failure, version)) => {
+            let (trouble, error) = *failure;
             let failed = pauses::Failed { way: Direction::In, version, error: &error };
             let holds = worker.pauses.failed(worker, &twin, failed).await;
             ended(if holds { pauses::held_in(twin) } else { park(worker, twin, &item.folded, trouble) })

@@ -15,11 +15,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use futures_util::StreamExt as _;
 
 use super::{
-    Engine, Refused, links,
+    Engine, Refused,
+    asks::Desk,
+    links,
     outgoing::Worker,
     record::draft,
     settle::{Settle, line},
+    view,
     wishes::{asked, person_reads, seen, started_here},
+    written,
 };
 use crate::{
     domain::{
@@ -27,8 +31,9 @@ use crate::{
         event::{Body, RemoteRef, Start},
         history::{Direction, Outcome},
         ids::{ConnectionId, EntityRef, TwinId, linked_twin_id},
+        replica::Fields,
         tracker::{Caller, Entity, Found},
-        twin::{Status, Twin},
+        twin::{Memory, Status, Twin},
     },
     store::StoreError,
 };
@@ -60,6 +65,17 @@ pub enum Linked {
     Already(TwinId),
     /// Why not.
     Refused(String),
+}
+
+/// A pair's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Where it was asked for.
+    pub line: usize,
+    /// What became of it.
+    pub linked: Linked,
+    /// A preview of a link that sends first: what would be made true there, by the replica's names.
+    pub sends: Option<Fields>,
 }
 
 /// A pair whose record here was read.
@@ -100,26 +116,29 @@ impl Engine {
     }
 
     /// Links all of these that can be, each with its answer. A preview writes nothing.
-    pub async fn link_many(
-        &self,
-        connection: ConnectionId,
-        pairs: Vec<Pair>,
-        preview: bool,
-    ) -> Result<Vec<(usize, Linked)>, Refused> {
+    pub async fn link_many(&self, connection: ConnectionId, pairs: Vec<Pair>, preview: bool) -> Result<Vec<Answer>, Refused> {
         let (connection, worker) = self.joined(connection).await?;
         let mut answers = Vec::new();
+        let mut sends = HashMap::new();
         let once = without_repeats(&worker, pairs, &mut answers);
         let known = read(&worker, &connection, once, &mut answers).await?;
         for part in known.chunks(PART) {
             if preview {
                 let there = there(&worker, &connection, part).await?;
-                answers.extend(part.iter().map(|one| (one.line, there.judge(one))));
+                for one in part {
+                    let answer = there.judge(one);
+                    if matches!(answer, Linked::New(_)) && one.start == Start::Send {
+                        sends.insert(one.line, replica(&worker, &connection, one).await);
+                    }
+                    answers.push((one.line, answer));
+                }
             } else {
                 answers.extend(self.link_part(&worker, &connection, part).await?);
             }
         }
         answers.sort_by_key(|(line, _)| *line);
-        Ok(answers)
+        let answer = |(line, linked)| Answer { line, linked, sends: sends.remove(&line).flatten() };
+        Ok(answers.into_iter().map(answer).collect())
     }
 
     async fn link_part(&self, worker: &Worker, connection: &Connection, part: &[Known]) -> Result<Vec<(usize, Linked)>, Refused> {
@@ -295,6 +314,13 @@ async fn there(worker: &Worker, connection: &Connection, pairs: &[Known]) -> Res
     there.theirs.extend(remote.into_iter().filter(with_ours).filter_map(|twin| Some((at(&twin.remote)?, twin))));
     there.stopped.extend(same.into_iter().map(|twin| (twin.id, twin)));
     Ok(there)
+}
+
+/// What the outgoing rule makes of our record.
+async fn replica(worker: &Worker, connection: &Connection, known: &Known) -> Option<Fields> {
+    let pair = view::rules(worker, connection).await.ok()?;
+    let desk = Desk::comparing(worker, connection.id);
+    written::replica_of(worker, connection, &pair.outgoing, (&Memory::default(), &known.entity), &desk).await
 }
 
 /// All that a link is: the twin with what our record holds as the baseline, and the word to the other side.

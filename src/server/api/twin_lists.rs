@@ -25,6 +25,7 @@ use crate::{
         csv,
         event::Start,
         ids::{ConnectionId, EntityRef, TwinId},
+        replica::Fields,
         token::Scope,
         twin::{Status, Twin},
     },
@@ -33,7 +34,7 @@ use crate::{
         StoreError,
         rows::{Page, Paged, TwinFilter},
     },
-    sync::linking::{Linked, Pair},
+    sync::linking::{Answer, Linked, Pair},
 };
 
 /// Most lines of one file.
@@ -81,6 +82,9 @@ pub struct LinkLine {
     /// The twin.
     #[schema(value_type = Option<String>)]
     pub twin_id: Option<TwinId>,
+    /// In a preview of a line with `send`: what would be made true there, by the replica's names.
+    #[schema(value_type = Option<Object>)]
+    pub sends: Option<Fields>,
 }
 
 /// What became of a file.
@@ -141,16 +145,18 @@ pub(super) async fn link(
     for row in rows {
         match columns.read(&row) {
             Ok(pair) => pairs.push(pair),
-            Err((result, reason)) => lines.push(LinkLine { line: row.line, result, reason: Some(reason), twin_id: None }),
+            Err((result, reason)) => {
+                lines.push(LinkLine { line: row.line, result, reason: Some(reason), twin_id: None, sends: None })
+            }
         }
     }
-    for (line, linked) in node.engine.link_many(id, pairs, preview).await? {
+    for Answer { line, linked, sends } in node.engine.link_many(id, pairs, preview).await? {
         let (result, reason, twin_id) = match linked {
             Linked::New(twin) => (LineResult::Linked, None, Some(twin)),
             Linked::Already(twin) => (LineResult::AlreadyLinked, None, Some(twin)),
             Linked::Refused(reason) => (LineResult::Refused, Some(reason), None),
         };
-        lines.push(LinkLine { line, result, reason, twin_id });
+        lines.push(LinkLine { line, result, reason, twin_id, sends });
     }
     lines.sort_by_key(|line| line.line);
     let count = |result| lines.iter().filter(|line| line.result == result).count();

@@ -71,6 +71,13 @@ async fn a_file_links_its_good_lines_and_again_changes_nothing() {
     let file = lines.concat();
     let preview = link(&world, "?preview=true", &file).await;
     assert_eq!((&preview["preview"], counts(&preview)), (&json!(true), [4, 0, 1, 8]), "{preview:#}");
+    let sends: Vec<&Value> = preview["lines"].as_array().expect("lines").iter().filter(|line| !line["sends"].is_null()).collect();
+    assert_eq!(sends.len(), 1, "one line sends: {preview:#}");
+    assert_eq!(
+        (&sends[0]["line"], &sends[0]["sends"]["summary"]),
+        (&json!(5), &world.case_field(&c.0, "Subject")),
+        "{preview:#}"
+    );
     assert_eq!((twins(&world.public, "").await, world.private.get("/twins").await["items"].clone()), (0, json!([])));
     let report = link(&world, "", &file).await;
     let told: Vec<(u64, String, String)> = report["lines"]
