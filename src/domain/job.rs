@@ -13,7 +13,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ConnectionId, JobId, TriggerId};
+use super::{
+    ids::{ConnectionId, JobId, TriggerId},
+    trigger::Trigger,
+};
 use crate::clock::Time;
 
 /// What is to be done.
@@ -51,6 +54,12 @@ pub enum Work {
 }
 
 impl Work {
+    /// The run of a trigger as it is now.
+    pub fn run_of(trigger: &Trigger) -> Self {
+        let Trigger { id, entity_type, filter, .. } = trigger;
+        Self::TriggerRun { trigger: *id, entity_type: entity_type.clone(), filter: filter.clone() }
+    }
+
     /// The word in `kind`.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -207,8 +207,7 @@ pub async fn run_trigger(
     caller.require(Scope::Operate)?;
     let (connection, trigger) = triggers::find(&node, &caller, *path).await?;
     triggers::can_list(&node, &connection, &trigger).await?;
-    let work = Work::TriggerRun { trigger: trigger.id, entity_type: trigger.entity_type.clone(), filter: trigger.filter.clone() };
-    start(&node, &caller, connection.id, work).await
+    start(&node, &caller, connection.id, Work::run_of(&trigger)).await
 }
 
 /// Says which twins other rules would change: a job that writes nothing; its report has the differences.

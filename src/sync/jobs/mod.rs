@@ -11,7 +11,8 @@
 //! changes, like everybody else; it never writes a twin.
 //!
 //! Single edits go first. A job leaves few changes at a time and leaves the next only when those have ended and the other
-//! side has answered most of them, so that neither queue is ever long; between two parts it rests as long as the last took.
+//! side has answered most of them, so that neither queue is ever long; after a bulk run's part it rests
+//! twice as long as that took.
 //!
 //! The trap: a step must not trust what it remembers across a commit, since a person may have paused or cancelled the job
 //! meanwhile. To add a kind: a `Work` in `domain::job`, a file here, a line in [`step`].
@@ -219,21 +220,21 @@ async fn change(engine: &Engine, id: JobId, change: impl FnOnce(&mut Job) + Send
 }
 
 impl Task<'_> {
-    /// Does a step's part and moves the cursor with it. `false`: a person ended the job meanwhile, and nothing was done.
-    async fn advance(&self, changes: Vec<NewChange>, findings: Vec<Finding>) -> Result<bool, StoreError> {
+    /// Does a step's part and moves the cursor with it, unless a person ended the job meanwhile.
+    async fn advance(&self, changes: Vec<NewChange>, findings: Vec<Finding>) -> Result<(), StoreError> {
         let job = self.job.clone();
         let write = self.worker.parts.store.write("job_step", move |tx| {
             Box::pin(async move {
-                let Some(present) = tx.job(job.id).await?.filter(Job::is_open) else { return Ok(false) };
+                let Some(present) = tx.job(job.id).await?.filter(Job::is_open) else { return Ok(()) };
                 // A pause that was asked for meanwhile begins after this step.
                 tx.put_job(&Job { paused: present.paused, ..job.clone() }).await?;
                 if !changes.is_empty() {
                     tx.add_changes(&changes).await?;
                 }
-                if tx.count_findings(job.id).await? < MOST_FINDINGS {
+                if !findings.is_empty() && tx.count_findings(job.id).await? < MOST_FINDINGS {
                     tx.add_findings(job.id, &findings).await?;
                 }
-                Ok(true)
+                Ok(())
             })
         });
         write.await

@@ -14,7 +14,7 @@
 //! | `cannot_ask` | the tracker shows no records | |
 //! | `missing` | it matches a trigger and has no twin | the trigger's run |
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::json;
 
@@ -145,13 +145,13 @@ async fn matching(task: &mut Task<'_>, trigger: &Trigger, repair: bool) -> Resul
     let keys: Vec<String> = listing.records.into_iter().map(|(key, _)| key).collect();
     let known: HashSet<String> =
         task.twins_of(entity_type, &keys).await?.into_iter().filter_map(|twin| Some(twin.local?.key)).collect();
-    let missing: BTreeMap<String, ()> = keys.into_iter().filter(|key| !known.contains(key)).map(|key| (key, ())).collect();
+    let missing: BTreeSet<String> = keys.into_iter().filter(|key| !known.contains(key)).collect();
     let findings: Vec<Finding> = missing
-        .keys()
+        .into_iter()
         .map(|key| Finding {
             what: "missing".to_owned(),
             entity_type: entity_type.to_owned(),
-            key: key.clone(),
+            key,
             detail: json!({"trigger_id": trigger.id}),
         })
         .collect();
@@ -171,7 +171,7 @@ async fn matching(task: &mut Task<'_>, trigger: &Trigger, repair: bool) -> Resul
 
 /// Leaves the rest to a run of that trigger, unless one goes on already.
 async fn run_trigger(task: &Task<'_>, trigger: &Trigger) -> Result<(), StoreError> {
-    let work = Work::TriggerRun { trigger: trigger.id, entity_type: trigger.entity_type.clone(), filter: trigger.filter.clone() };
+    let work = Work::run_of(trigger);
     let clock = &task.worker.parts.clock;
     let job = Job::new(JobId(clock.id()), task.connection.id, work, task.job.by.clone(), clock.now());
     let write = task.worker.parts.store.write("job_asked", move |tx| {
