@@ -31,7 +31,8 @@ pub(super) struct Folded {
     pub sync: Option<Sync>,
     /// `seen` of that event.
     pub seen: u64,
-    /// For each field that changed: `seen` of the first event that said so.
+    /// For each field that changed: `seen` of the last event that said so. It may be their decision on a conflict, folded
+    /// with the edit that began it.
     pub seen_by_field: BTreeMap<String, u64>,
     /// Number of that event.
     pub sync_n: u64,
@@ -143,7 +144,7 @@ fn take(folded: &mut Folded, event: Event) {
         Body::Sync(sync) => {
             let mut sync = *sync;
             for name in sync.changed.keys() {
-                folded.seen_by_field.entry(name.clone()).or_insert(event.seen);
+                folded.seen_by_field.insert(name.clone(), event.seen);
             }
             if let Some(before) = folded.sync.take() {
                 folded.superseded.push(std::mem::replace(&mut folded.sync_n, event.n));

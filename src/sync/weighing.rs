@@ -1,6 +1,6 @@
 //! Their word against ours: what is put before the plan when an event is judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     asks::Desk,
@@ -15,7 +15,13 @@ use super::{
 };
 use crate::{
     clock::Time,
-    domain::{event::Body, replica, tracker::Entity, twin::Twin},
+    domain::{
+        event::{Body, Sync},
+        replica,
+        tracker::Entity,
+        twin::Twin,
+    },
+    store::rows::Unseen,
 };
 
 /// Step 1 of the plan, with what our record says now; and when the differences that are still to be sent were first seen.
@@ -68,7 +74,8 @@ pub(super) async fn weigh(
         }
     }
     let resync = Resync::of(sync, item.link.set_back_here || twin.memory.set_back);
-    Resync::keep_unheard(resync, &mut ours_changed, &twin.memory, &ours_now);
+    let decided = answered(item, &ours_changed);
+    Resync::keep_unheard(resync, &mut ours_changed, (&twin.memory, &decided), &ours_now);
     let theirs = Theirs { replica: &sync.replica, changed: &changed, modified_at, resync };
     let ours =
         Ours { changed: &ours_changed, replica: &ours_now, decides: item.connection.decides(), prefer: item.connection.prefer };
@@ -78,8 +85,7 @@ pub(super) async fn weigh(
 /// Fields of ours that changed and that they had not heard of when they changed theirs.
 fn unheard(item: &Item) -> BTreeMap<String, Time> {
     let mut changed: BTreeMap<String, Time> = BTreeMap::new();
-    for unseen in &item.unseen {
-        let Body::Sync(sent) = &unseen.body else { continue };
+    for (unseen, sent) in told(item) {
         for (name, at) in &sent.changed {
             let seen = item.folded.seen_by_field.get(name).unwrap_or(&item.folded.seen);
             if unseen.n.is_none_or(|n| n > *seen) {
@@ -88,4 +94,18 @@ fn unheard(item: &Item) -> BTreeMap<String, Time> {
         }
     }
     changed
+}
+
+/// Fields that they changed after they had heard of our last change of them: nothing of ours is open there.
+fn answered(item: &Item, unheard: &BTreeMap<String, Time>) -> BTreeSet<String> {
+    let told = told(item).flat_map(|(_, sent)| sent.changed.keys());
+    told.filter(|name| !unheard.contains_key(*name) && item.folded.seen_by_field.contains_key(*name)).cloned().collect()
+}
+
+/// What we said of the twin and had no word on yet.
+fn told(item: &Item) -> impl Iterator<Item = (&Unseen, &Sync)> {
+    item.unseen.iter().filter_map(|unseen| match &unseen.body {
+        Body::Sync(sent) => Some((unseen, &**sent)),
+        _ => None,
+    })
 }

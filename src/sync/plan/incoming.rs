@@ -13,7 +13,7 @@
 //! when they really went back to an older value, which only their `changed` list can tell.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
@@ -67,10 +67,16 @@ impl<'a> Resync<'a> {
     }
 
     /// Brings `changed` to those fields of ours that they have not heard of. A value of ours that they name has crossed
-    /// already, whatever we remember of it.
-    pub fn keep_unheard(this: Option<Self>, changed: &mut BTreeMap<String, Time>, memory: &Memory, ours: &Fields) {
+    /// already, whatever we remember of it, and what they decided after they heard of ours (`decided`) is open no more.
+    pub fn keep_unheard(
+        this: Option<Self>,
+        changed: &mut BTreeMap<String, Time>,
+        (memory, decided): (&Memory, &BTreeSet<String>),
+        ours: &Fields,
+    ) {
         let Some(this) = this else { return };
-        changed.extend(memory.unconfirmed.iter().map(|(name, ours)| (name.clone(), ours.at)));
+        let open = memory.unconfirmed.iter().filter(|(name, _)| !decided.contains(*name));
+        changed.extend(open.map(|(name, ours)| (name.clone(), ours.at)));
         let named =
             |name: &String, theirs: &Fields| theirs.get(name).is_some_and(|known| replica::same(known, value(ours, name)));
         changed.retain(|name, _| {

@@ -15,7 +15,7 @@ use crate::support::{
     until_said,
 };
 
-/// A stranger that decides, ours, and one twin in which both have changed the summary without having heard of it.
+/// A stranger that decides, ours, and one twin whose summary we changed; they change it too without having heard of ours.
 struct Clash {
     theirs: Arc<StrangerNode>,
     ours: Ours,
@@ -41,6 +41,12 @@ impl Clash {
         clash.key = clash.ours.tracker.handle.all()[0].key.clone();
         clash.ours.tracker.handle.edit(&clash.key, &json!({"summary": "ours"}));
         clash.our_edit = clash.said("our edit", |event| event["replica"]["summary"] == "ours").await;
+        clash
+    }
+
+    /// Their edit has come, too.
+    async fn both_edited(ahead: i64) -> Self {
+        let mut clash = Self::start(ahead).await;
         clash.their_edit = clash.word(json!({"summary": "theirs", "description": "d1"}), &["summary", "description"], 0);
         clash.result().await;
         clash
@@ -48,11 +54,15 @@ impl Clash {
 
     /// Hands over the twin's state as it is there: what changed, and up to which event of ours they had applied.
     fn word(&self, replica: Value, changed: &[&str], seen: u64) -> Value {
+        self.theirs.put(self.event(replica, changed, seen))
+    }
+
+    fn event(&self, replica: Value, changed: &[&str], seen: u64) -> Value {
         let at = Time(SystemClock.now().0 + self.theirs.state().ahead * 1000).to_string();
         let mut event = sync(&self.twin, "T-1", replica);
         event["changed"] = changed.iter().map(|name| ((*name).to_owned(), json!(at))).collect();
         (event["seen"], event["modified_at"]) = (json!(seen), json!(at));
-        self.theirs.put(event)
+        event
     }
 
     /// Waits for our word that their last event is applied.
@@ -95,7 +105,7 @@ impl Clash {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_both_changed_is_left_alone_until_the_decider_speaks() {
-    let clash = Clash::start(0).await;
+    let clash = Clash::both_edited(0).await;
     assert_eq!(clash.our_edit["changed"].as_object().expect("members").keys().collect::<Vec<_>>(), ["summary"]);
     assert_eq!(clash.record(), (json!("ours"), json!("d1")), "the other field goes through");
     // Neither side's further edits of another field decide it.
@@ -122,7 +132,7 @@ async fn what_both_changed_is_left_alone_until_the_decider_speaks() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_decider_that_lets_ours_stand_ends_the_conflict_too() {
-    let clash = Clash::start(0).await;
+    let clash = Clash::both_edited(0).await;
     let (writes, heard) = (clash.ours.tracker.handle.log().len(), clash.last());
     let word = clash.word(json!({"summary": "ours", "description": "d1"}), &["summary"], heard);
     clash.result().await;
@@ -142,7 +152,7 @@ async fn a_decider_that_lets_ours_stand_ends_the_conflict_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_times_are_on_the_deciders_clock() {
     for ahead in [600, -600] {
-        let clash = Clash::start(ahead).await;
+        let clash = Clash::both_edited(ahead).await;
         let there = SystemClock.now().seconds() + ahead;
         for at in [&clash.our_edit["modified_at"], &clash.our_edit["changed"]["summary"]] {
             let at: Time = at.as_str().expect("a time").parse().expect("a time");
@@ -151,4 +161,34 @@ async fn our_times_are_on_the_deciders_clock() {
         assert_eq!(clash.record(), (json!("ours"), json!("d1")));
         clash.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_that_comes_together_with_their_edit_counts() {
+    for after_a_set_back in [false, true] {
+        let clash = Clash::start(0).await;
+        let heard = clash.last();
+        // The edit of before they heard of ours, and what they decided then: one answer carries both.
+        let mut edit = clash.event(json!({"summary": "theirs", "description": "d0"}), &["summary"], 0);
+        if after_a_set_back {
+            edit["confirmed"] = json!({"summary": "both"});
+        }
+        let decided = clash.event(json!({"summary": "theirs", "description": "d0"}), &["summary"], heard);
+        clash.theirs.put_all([edit, decided]);
+        clash.result().await;
+        assert_eq!(clash.record().0, "theirs", "after a set-back: {after_a_set_back}");
+        clash.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_field_in_the_same_answer_decides_nothing() {
+    let clash = Clash::start(0).await;
+    let heard = clash.last();
+    let edit = clash.event(json!({"summary": "theirs", "description": "d0"}), &["summary"], 0);
+    let another = clash.event(json!({"summary": "theirs", "description": "d1"}), &["description"], heard);
+    clash.theirs.put_all([edit, another]);
+    clash.result().await;
+    assert_eq!(clash.record(), (json!("ours"), json!("d1")), "their word on the summary is still to come");
+    clash.stop().await;
 }

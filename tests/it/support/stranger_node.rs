@@ -186,6 +186,16 @@ impl StrangerNode {
         event
     }
 
+    /// Events that leave together.
+    pub fn put_all(&self, events: impl IntoIterator<Item = Value>) {
+        let mut state = self.state();
+        for event in events {
+            state.book.put(event);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
     pub fn do_next(&self, mischief: Mischief) {
         self.state().mischief.push_back(mischief);
         self.changed.notify_waiters();
