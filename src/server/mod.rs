@@ -4,8 +4,10 @@
 //! [`Lifecycle::stopping`](crate::lifecycle::Lifecycle)), running ones get [`GRACE`], then connections are cut.
 
 pub mod api;
+pub mod console;
 mod health;
 pub mod hooks;
+mod inside;
 pub mod kit;
 pub mod link;
 mod listener;
@@ -58,8 +60,10 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
 
     let data = web::Data::from(node.clone());
     let link_data = web::Data::new(node.link.clone());
+    let within = node.clone();
     let mut server = HttpServer::new(move || {
         App::new()
+            .app_data(inside::Within::new(within.clone()))
             .app_data(data.clone())
             .app_data(link_data.clone())
             .app_data(query::path_config())
@@ -97,7 +101,7 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
 
 /// All doors. `/metrics` is among them unless it has a listener of its own.
 pub fn mount(config: &mut web::ServiceConfig, own_metrics: bool) {
-    config.configure(health::routes).configure(hooks::routes).configure(api::routes).configure(link::routes);
+    config.configure(health::routes).configure(hooks::routes).configure(api::routes).configure(link::routes).configure(console::routes);
     if !own_metrics {
         config.configure(health::guarded_metrics);
     }

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         ask::Moment,
         connection::Connection,
+        error::ErrorRecord,
         event::Body,
         history::Direction,
         ids::{ConnectionId, CorrelationId, EventId, Side, TokenId, TwinId},
@@ -159,6 +160,15 @@ pub struct TwinFilter {
     pub entity_type: Option<String>,
     /// Its local or remote key is one of these; none passes all.
     pub keys: Vec<String>,
+}
+
+/// Open errors that say the same of one connection or tracker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorGroup {
+    /// The one that was opened last.
+    pub newest: ErrorRecord,
+    /// How many there are.
+    pub count: u64,
 }
 
 /// What a list of errors is filtered by; `None` passes all.

@@ -313,6 +313,8 @@ pub trait Tx: Send {
     async fn put_error(&mut self, error: &ErrorRecord) -> Got<()>;
     /// Closes; tells the stream. False where it was not open.
     async fn close_error(&mut self, id: ErrorId) -> Got<bool>;
+    /// Open errors that pass, equal ones together, those with the newest first; at most so many groups.
+    async fn error_groups(&mut self, filter: &ErrorFilter, most: u32) -> Got<Vec<ErrorGroup>>;
     /// A page, newest first.
     async fn list_errors(&mut self, filter: &ErrorFilter, page: &Page) -> Got<Paged<ErrorRecord>>;
     /// Twin errors whose next attempt is due.

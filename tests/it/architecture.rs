@@ -46,7 +46,10 @@ const TOP: [(&str, u8); 3] = [("app", 7), ("cli", 8), ("main", 9)];
 const VALUES: [&str; 2] = ["clock", "secret"];
 
 /// Outside libraries and where they may be named: a module, or one file of it.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 14] = [
+    ("actix_http", &["server"]),
+    ("actix_service", &["server"]),
+    ("askama", &["server/console"]),
     ("actix_web", &["server", "server/kit", "server/api", "server/console", "server/hooks", "server/link", "sandbox"]),
     ("sqlx", &["store"]),
     ("rquickjs", &["rules"]),

@@ -1,7 +1,7 @@
 //! Errors that somebody should see: list, try again, give up, one or many.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -108,20 +108,65 @@ impl Wish {
 pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<ErrorsQuery>) -> Result<HttpResponse, Problem> {
     caller.require(Scope::Read)?;
     let page = query::page(asked.limit.as_deref(), asked.cursor.as_deref())?;
-    let filter = ErrorFilter {
-        connection_id: query::part("connection_id", asked.connection_id.as_deref(), "the id of a connection")?,
-        connections: caller.only(),
-        twin_id: query::part("twin_id", asked.twin_id.as_deref(), "the id of a twin")?,
-        scope: query::word("scope", asked.scope.as_deref())?,
-        tracker: asked.tracker.clone(),
-        code: asked.code.clone(),
-        title: asked.title.clone(),
-        detail: None,
-        status: query::part("status", asked.status.as_deref(), "one of waiting, in_sync, parked, stopped")?,
-        since: query::part("since", asked.since.as_deref(), "a time like 2026-11-24T03:41:00Z")?,
-    };
+    let filter = asked.filter(&caller)?;
     let read = node.store.read("api.errors", move |tx| Box::pin(async move { tx.list_errors(&filter, &page).await }));
     Ok(HttpResponse::Ok().json(List::of(read.await?, |error| error)))
+}
+
+impl ErrorsQuery {
+    fn filter(&self, caller: &Caller) -> Result<ErrorFilter, Problem> {
+        Ok(ErrorFilter {
+            connection_id: query::part("connection_id", self.connection_id.as_deref(), "the id of a connection")?,
+            connections: caller.only(),
+            twin_id: query::part("twin_id", self.twin_id.as_deref(), "the id of a twin")?,
+            scope: query::word("scope", self.scope.as_deref())?,
+            tracker: self.tracker.clone(),
+            code: self.code.clone(),
+            title: self.title.clone(),
+            detail: None,
+            status: query::part("status", self.status.as_deref(), "one of waiting, in_sync, parked, stopped")?,
+            since: query::part("since", self.since.as_deref(), "a time like 2026-11-24T03:41:00Z")?,
+        })
+    }
+}
+
+/// Equal errors together: those that say the same of one connection or tracker.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorGroupBody {
+    /// How many there are.
+    pub count: u64,
+    /// Where all of them are: this connection's, if any.
+    pub connection_id: Option<ConnectionId>,
+    /// Their short word.
+    pub code: String,
+    /// Their line.
+    pub title: String,
+    /// The one that was opened last.
+    pub newest: ErrorRecord,
+}
+
+/// Most groups of one answer.
+const GROUPS: u32 = 200;
+
+/// Lists open errors, equal ones as one, those with the newest first; `limit` and `cursor` are not taken, for at most 200
+/// groups are told.
+#[utoipa::path(get, path = "/errors/groups", tag = "errors", params(ErrorsQuery),
+    responses((status = 200, body = List<ErrorGroupBody>)))]
+pub async fn groups(node: web::Data<Node>, caller: Caller, asked: web::Query<ErrorsQuery>) -> Result<HttpResponse, Problem> {
+    caller.require(Scope::Read)?;
+    if asked.limit.is_some() || asked.cursor.is_some() {
+        return Err(Problem::field("limit", "is not taken here: all groups come at once, 200 at most"));
+    }
+    let filter = asked.filter(&caller)?;
+    let read = node.store.read("api.error_groups", move |tx| Box::pin(async move { tx.error_groups(&filter, GROUPS).await }));
+    let items = read.await?.into_iter().map(|group| ErrorGroupBody {
+        count: group.count,
+        connection_id: group.newest.connection_id,
+        code: group.newest.code.clone(),
+        title: group.newest.title.clone(),
+        newest: group.newest,
+    });
+    Ok(HttpResponse::Ok().json(List { items: items.collect(), next: None }))
 }
 
 /// Shows one error.

@@ -20,7 +20,13 @@ mod triggers;
 mod twin_lists;
 mod twins;
 
-use actix_web::{HttpResponse, middleware::from_fn, web};
+use actix_web::{
+    Error, HttpResponse, Scope,
+    body::BoxBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::from_fn,
+    web,
+};
 use utoipa::OpenApi;
 
 use super::kit::{ProblemBody, auth, idempotency, whole};
@@ -48,7 +54,7 @@ pub const BASE: &str = "/api/v1";
         node::queue, node::status,
         jobs::list, jobs::get, jobs::report, jobs::cancel, jobs::pause, jobs::resume, jobs::run_trigger, jobs::preview,
         jobs::reapply, jobs::reconcile,
-        errors::list, errors::get, errors::retry, errors::skip, errors::retry_many, errors::skip_many,
+        errors::list, errors::groups, errors::get, errors::retry, errors::skip, errors::retry_many, errors::skip_many,
         tokens::list, tokens::create, tokens::delete, tokens::audit,
         stream::stream,
     ),
@@ -72,15 +78,24 @@ async fn described() -> HttpResponse {
 
 /// Mounts the API.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/api/v1/openapi.json").route(web::get().to(described))).service(
-        web::scope(BASE)
-            .wrap(from_fn(idempotency::repeat))
-            .wrap(from_fn(whole::whole))
-            .wrap(from_fn(auth::authenticate))
-            .configure(joining)
-            .configure(syncing)
-            .configure(administering),
-    );
+    let open = web::resource("/api/v1/openapi.json").route(web::get().to(described));
+    config.service(open).service(operations().wrap(from_fn(auth::authenticate)));
+}
+
+/// Mounts it for those within the process: who asks stands beside the request already.
+pub fn within(config: &mut web::ServiceConfig) {
+    config.service(operations());
+}
+
+fn operations() -> Scope<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
+> {
+    web::scope(BASE)
+        .wrap(from_fn(idempotency::repeat))
+        .wrap(from_fn(whole::whole))
+        .configure(joining)
+        .configure(syncing)
+        .configure(administering)
 }
 
 fn joining(config: &mut web::ServiceConfig) {
@@ -144,6 +159,8 @@ fn syncing(config: &mut web::ServiceConfig) {
         .service(resource("/twins/{id}").route(get().to(twins::get)).route(delete().to(twins::stop)))
         .service(resource("/twins/{id}/history").route(get().to(twins::history)))
         .service(resource("/errors").route(get().to(errors::list)))
+        // Before the pattern below, which would take `groups` for an id.
+        .service(resource("/errors/groups").route(get().to(errors::groups)))
         .service(resource("/errors/retry").route(post().to(errors::retry_many)))
         .service(resource("/errors/skip").route(post().to(errors::skip_many)))
         .service(resource("/errors/{id}").route(get().to(errors::get)))

@@ -12,6 +12,7 @@ pub mod auth;
 pub mod body;
 pub mod door;
 pub mod idempotency;
+pub mod inside;
 pub mod limiter;
 pub mod node;
 pub mod problem;

@@ -9,7 +9,7 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{domain::tracker, link, rules::checks::Severity, store::StoreError, sync};
 
@@ -92,7 +92,7 @@ impl Code {
 }
 
 /// One member of the request that cannot be meant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// Its name, with dots for nesting.
     pub field: String,

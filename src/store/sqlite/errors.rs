@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, Sqlite, query, sqlite::SqliteRow};
 
 use super::{
-    columns::{col, json, list, page_rows, paged, place, time_opt, to_json, word},
+    columns::{col, count, json, list, page_rows, paged, place, time_opt, to_json, word},
     tx::{Got, SqliteTx},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         Notice, Tx,
-        rows::{ErrorFilter, Page, Paged},
+        rows::{ErrorFilter, ErrorGroup, Page, Paged},
     },
 };
 
@@ -84,6 +84,26 @@ pub(super) async fn list_errors(tx: &mut SqliteTx<'_>, filter: &ErrorFilter, pag
     let (at, tie) = place(page)?;
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT body, tracker, code FROM errors WHERE (occurred_at, id) < (");
     sql.push_bind(at).push(", ").push_bind(tie.unwrap_or_default()).push(")");
+    that_pass(&mut sql, filter)?;
+    sql.push(" ORDER BY occurred_at DESC, id DESC LIMIT ").push_bind(page_rows(page));
+    let read = |row: &SqliteRow| {
+        let error = read_error(row)?;
+        Ok((format!("{}.{}", error.occurred_at.0, error.id), error))
+    };
+    Ok(paged(tx.each(sql.build(), read).await?, page))
+}
+
+pub(super) async fn error_groups(tx: &mut SqliteTx<'_>, filter: &ErrorFilter, most: u32) -> Got<Vec<ErrorGroup>> {
+    // Of the columns that are not grouped, SQLite takes those of the row with the greatest time.
+    let mut sql =
+        QueryBuilder::<Sqlite>::new("SELECT body, tracker, code, COUNT(*), MAX(occurred_at) FROM errors WHERE TRUE");
+    that_pass(&mut sql, filter)?;
+    sql.push(" GROUP BY connection_id, code, body ->> '$.title', tracker ORDER BY 5 DESC, id LIMIT ").push_bind(i64::from(most));
+    let read = |row: &SqliteRow| Ok(ErrorGroup { newest: read_error(row)?, count: count(row, 3)? });
+    tx.each(sql.build(), read).await
+}
+
+fn that_pass(sql: &mut QueryBuilder<Sqlite>, filter: &ErrorFilter) -> Got<()> {
     if let Some(id) = filter.connection_id {
         sql.push(" AND connection_id = ").push_bind(id.to_string());
     }
@@ -115,12 +135,7 @@ pub(super) async fn list_errors(tx: &mut SqliteTx<'_>, filter: &ErrorFilter, pag
     if let Some(since) = filter.since {
         sql.push(" AND occurred_at >= ").push_bind(since.0);
     }
-    sql.push(" ORDER BY occurred_at DESC, id DESC LIMIT ").push_bind(page_rows(page));
-    let read = |row: &SqliteRow| {
-        let error = read_error(row)?;
-        Ok((format!("{}.{}", error.occurred_at.0, error.id), error))
-    };
-    Ok(paged(tx.each(sql.build(), read).await?, page))
+    Ok(())
 }
 
 pub(super) async fn errors_due(tx: &mut SqliteTx<'_>, now: Time, limit: u32) -> Got<Vec<ErrorRecord>> {

@@ -345,6 +345,9 @@ impl Tx for SqliteTx<'_> {
     async fn close_error(&mut self, id: ErrorId) -> Got<bool> {
         errors::close_error(self, id).await
     }
+    async fn error_groups(&mut self, filter: &ErrorFilter, most: u32) -> Got<Vec<ErrorGroup>> {
+        errors::error_groups(self, filter, most).await
+    }
     async fn list_errors(&mut self, filter: &ErrorFilter, page: &Page) -> Got<Paged<ErrorRecord>> {
         errors::list_errors(self, filter, page).await
     }

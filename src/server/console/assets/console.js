@@ -1,0 +1,159 @@
+// The console's one module. Pages work without it; it makes them live and spares some typing.
+//
+// Live: news of the node (`/live`) make the page be fetched again, and its `[data-live]` parts take the place of the old
+// ones: except a part in which somebody is typing, or has typed what is not sent yet.
+
+const token = document.querySelector("meta[name=wicketgate-token]")?.content;
+
+// --- times: in the reader's zone, the exact one as title -------------------------------------------------------------
+
+const today = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const other = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+function tellTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    time.textContent = (at.toDateString() === new Date().toDateString() ? today : other).format(at);
+  }
+}
+
+// --- live parts -------------------------------------------------------------------------------------------------------
+
+const typed = new WeakSet();
+document.addEventListener("input", (event) => {
+  for (let part = event.target.closest("[data-live]"); part; part = part.parentElement?.closest("[data-live]")) typed.add(part);
+});
+
+const busy = (part) => typed.has(part) || (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select"));
+
+let asking = false;
+let askAgain = false;
+
+async function refresh() {
+  if (document.hidden) return void (askAgain = true);
+  if (asking) return void (askAgain = true);
+  asking = true;
+  askAgain = false;
+  try {
+    const answer = await fetch(location.href, { headers: { "x-wicketgate-token": token }, redirect: "error" });
+    if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  } catch {
+    // The stream tells when the node is gone, and comes back by itself.
+  } finally {
+    asking = false;
+    if (askAgain && !document.hidden) later();
+  }
+}
+
+function replace(page) {
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const fresh = page.querySelector(`[data-live="${CSS.escape(part.dataset.live)}"]`);
+    if (!fresh || busy(part)) continue;
+    tellTimes(fresh);
+    if (fresh.innerHTML === part.innerHTML) continue;
+    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+    const open = new Set([...part.querySelectorAll("details[open][id]")].map((one) => one.id));
+    part.replaceChildren(...fresh.childNodes);
+    for (const one of part.querySelectorAll("details[id]")) one.open ||= open.has(one.id);
+    if (focused) document.getElementById(focused)?.focus();
+  }
+}
+
+let due;
+const later = () => { due ??= setTimeout(() => { due = undefined; refresh(); }, 250); };
+
+function listen() {
+  if (!token || !document.querySelector("[data-live]")) return;
+  const gone = document.getElementById("gone");
+  const stream = new EventSource("/live");
+  let lost = false;
+  for (const kind of ["connection", "twin", "error", "job", "tracker"]) stream.addEventListener(kind, later);
+  stream.addEventListener("open", () => {
+    gone.hidden = true;
+    if (lost) later();
+    lost = false;
+  });
+  stream.addEventListener("error", () => {
+    lost = true;
+    gone.textContent = "The node does not answer at the moment. This page goes on by itself when it does.";
+    gone.hidden = false;
+  });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && askAgain) later(); });
+  // Ages of what does not change grow, too.
+  setInterval(later, 30_000);
+  addEventListener("pagehide", () => stream.close());
+}
+
+// --- helps in forms ---------------------------------------------------------------------------------------------------
+
+function wait(ms, act) {
+  let timer;
+  return (...given) => { clearTimeout(timer); timer = setTimeout(() => act(...given), ms); };
+}
+
+// Sends a form to a path and puts the answer, a fragment of ours, into an element.
+async function fragment(path, form, into) {
+  const answer = await fetch(path, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "x-wicketgate-token": token } });
+  if (!answer.ok) return false;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  tellTimes(page.body);
+  into.replaceChildren(...page.body.childNodes);
+  return true;
+}
+
+for (const field of document.querySelectorAll("[data-check]")) {
+  const into = document.getElementById(field.dataset.checkInto);
+  const ask = wait(500, async () => {
+    const asked = field.value.trim();
+    if (!asked || !field.checkValidity()) return into.replaceChildren();
+    await fragment(field.dataset.check, field.form, into).catch(() => {});
+  });
+  field.addEventListener("input", ask);
+}
+
+for (const field of document.querySelectorAll("[data-propose]")) {
+  const sources = field.dataset.propose.split(" ").map((id) => document.getElementById(id));
+  const proposal = () => sources.every((one) => one.value.trim()) ? sources.map((one) => one.value.trim()).join("_to_") : "";
+  let own = field.value !== "" && field.value !== proposal();
+  field.addEventListener("input", () => { own = field.value !== ""; });
+  for (const source of sources) source.addEventListener("input", () => { if (!own) field.value = proposal(); });
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const said = button.textContent;
+  button.addEventListener("click", async () => {
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent.trim());
+      button.textContent = "Copied";
+    } catch {
+      source.closest("details")?.setAttribute("open", "");
+      getSelection().selectAllChildren(source);
+      button.textContent = "Selected: press Ctrl+C";
+    }
+    setTimeout(() => { button.textContent = said; }, 2500);
+  });
+}
+
+// The set-up code stands behind # in the address, where no proxy sees it.
+for (const field of document.querySelectorAll("[data-from-address]")) {
+  if (location.hash.length > 1) {
+    field.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname);
+  }
+}
+
+// A page that was answered to a form stands under the address where a reload finds what it made.
+const address = document.querySelector("[data-address]")?.dataset.address;
+if (address) history.replaceState(null, "", address);
+
+// A form is sent once.
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) return event.preventDefault();
+  if (event.target.method === "post" && !event.target.querySelector("[download]") && event.target.getAttribute("action") !== "/invitation-file") event.target.dataset.sent = "yes";
+});
+addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; });
+
+tellTimes(document);
+listen();

@@ -1,0 +1,220 @@
+//! The page of one connection: how it does, its two sides, its switches, its end.
+
+use actix_web::{HttpResponse, http::Method, web};
+use askama::Template;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Connection, List,
+    invite::{Invitation, InvitationPage},
+};
+use crate::{
+    clock::Time,
+    domain::{
+        connection::{Awaiting, Links, Prefer, Status},
+        ids::ConnectionId,
+        token::Scope,
+    },
+    server::{
+        console::{
+            form::Errors,
+            gate::{Person, Refusal, Signed},
+            page::{self, Frame, Room},
+            text::When,
+        },
+        kit::{Node, Problem},
+    },
+};
+
+/// A trigger, as far as this page shows it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Trigger {
+    pub entity_type: String,
+    pub filter: String,
+    pub enabled: bool,
+}
+
+#[derive(Template)]
+#[template(path = "connections/one.html", config = "src/server/console/askama.toml")]
+pub(crate) struct OnePage {
+    pub frame: Frame,
+    pub connection: Connection,
+    pub triggers: Vec<Trigger>,
+    pub now: Time,
+    pub errors: Errors,
+    /// May switch, retry and skip.
+    pub may_operate: bool,
+    /// May change, invite and delete.
+    pub may_configure: bool,
+}
+
+impl OnePage {
+    pub(crate) fn awaits_confirmation(&self) -> bool {
+        self.connection.awaiting == Some(Awaiting::Confirmation)
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.connection.status == Status::Pending
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.connection.status == Status::Active
+    }
+
+    pub(crate) fn links(&self, word: &str) -> bool {
+        word == match self.connection.links {
+            Links::Matching => "matching",
+            Links::Accept => "accept",
+            Links::Ask => "ask",
+        }
+    }
+
+    pub(crate) fn prefers_ours(&self) -> bool {
+        self.connection.prefer == Prefer::Local
+    }
+
+    pub(crate) fn when(&self, at: &Time) -> When {
+        When(*at)
+    }
+}
+
+async fn shown(node: &Node, person: &Person, id: ConnectionId, errors: Errors) -> Result<OnePage, Refusal> {
+    let connection: Connection = person.api.get(format!("/connections/{id}")).await?;
+    let triggers: List<Trigger> = person.api.get(format!("/connections/{id}/triggers")).await?;
+    let frame = Frame::of(person, Room::Connections, connection.name.clone()).await?;
+    let (may_operate, may_configure) = (person.may(Scope::Operate), person.may(Scope::Configure));
+    Ok(OnePage { frame, connection, triggers: triggers.items, now: node.now(), errors, may_operate, may_configure })
+}
+
+/// `GET /connections/{id}`
+pub(super) async fn page(node: web::Data<Node>, person: Person, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    page::ok(&shown(&node, &person, *id, Errors::default()).await?)
+}
+
+/// The page again: as it is now, or with what was refused.
+async fn back(node: &Node, person: &Person, id: ConnectionId, done: Result<(), Problem>) -> Result<HttpResponse, Refusal> {
+    match done {
+        Ok(()) => Ok(page::go(&format!("/connections/{id}"))),
+        Err(problem) => {
+            let errors = Errors::of(&problem, &["name", "description", "remote.url"]);
+            page::again(&shown(node, person, id, errors).await?)
+        }
+    }
+}
+
+/// `POST /connections/{id}/change`
+pub(super) async fn change(
+    node: web::Data<Node>,
+    Signed { person, form }: Signed,
+    id: web::Path<ConnectionId>,
+) -> Result<HttpResponse, Refusal> {
+    let mut body = json!({
+        "name": form.get("name"),
+        "description": form.get("description"),
+        "links": form.get("links"),
+        "share_internal_comments": form.has("share_internal_comments"),
+    });
+    for (field, value) in [("prefer", form.typed("prefer")), ("mode", form.typed("mode"))] {
+        if let Some(value) = value {
+            body[field] = Value::String(value);
+        }
+    }
+    let done = person.api.send(Method::PATCH, format!("/connections/{id}"), Some(body)).await;
+    back(&node, &person, *id, done).await
+}
+
+async fn switch(node: &Node, person: &Person, id: ConnectionId, word: &str) -> Result<HttpResponse, Refusal> {
+    let done = person.api.send(Method::POST, format!("/connections/{id}/{word}"), Some(json!({}))).await;
+    back(node, person, id, done).await
+}
+
+/// `POST /connections/{id}/activate`
+pub(super) async fn activate(
+    node: web::Data<Node>,
+    Signed { person, .. }: Signed,
+    id: web::Path<ConnectionId>,
+) -> Result<HttpResponse, Refusal> {
+    switch(&node, &person, *id, "activate").await
+}
+
+/// `POST /connections/{id}/deactivate`
+pub(super) async fn deactivate(
+    node: web::Data<Node>,
+    Signed { person, .. }: Signed,
+    id: web::Path<ConnectionId>,
+) -> Result<HttpResponse, Refusal> {
+    switch(&node, &person, *id, "deactivate").await
+}
+
+/// `POST /connections/{id}/confirm`
+pub(super) async fn confirm(
+    node: web::Data<Node>,
+    Signed { person, .. }: Signed,
+    id: web::Path<ConnectionId>,
+) -> Result<HttpResponse, Refusal> {
+    switch(&node, &person, *id, "confirm").await
+}
+
+/// `POST /connections/{id}/invitation`: a new code, shown once.
+pub(super) async fn invite(
+    node: web::Data<Node>,
+    Signed { person, .. }: Signed,
+    id: web::Path<ConnectionId>,
+) -> Result<HttpResponse, Refusal> {
+    let made: Result<Invitation, Problem> = person.api.post(format!("/connections/{id}/invitation"), json!({})).await;
+    match made {
+        Ok(invitation) => {
+            let OnePage { frame, connection, triggers, .. } = shown(&node, &person, *id, Errors::default()).await?;
+            page::ok(&InvitationPage {
+                frame,
+                id: *id,
+                rekeys: connection.remote.is_some(),
+                name: connection.name,
+                invitation,
+                no_trigger: triggers.is_empty(),
+            })
+        }
+        Err(problem) => back(&node, &person, *id, Err(problem)).await,
+    }
+}
+
+/// `POST /connections/{id}/revoke`
+pub(super) async fn revoke(
+    node: web::Data<Node>,
+    Signed { person, .. }: Signed,
+    id: web::Path<ConnectionId>,
+) -> Result<HttpResponse, Refusal> {
+    let done = person.api.send(Method::DELETE, format!("/connections/{id}/invitation"), None).await;
+    back(&node, &person, *id, done).await
+}
+
+#[derive(Template)]
+#[template(path = "connections/delete.html", config = "src/server/console/askama.toml")]
+pub(crate) struct DeletePage {
+    pub frame: Frame,
+    pub connection: Connection,
+    pub errors: Errors,
+}
+
+async fn delete_shown(person: &Person, id: ConnectionId, errors: Errors) -> Result<DeletePage, Refusal> {
+    let connection: Connection = person.api.get(format!("/connections/{id}")).await?;
+    let frame = Frame::of(person, Room::Connections, format!("Delete {}", connection.name)).await?;
+    Ok(DeletePage { frame, connection, errors })
+}
+
+/// `GET /connections/{id}/delete`: what will happen.
+pub(super) async fn delete_page(person: Person, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    page::ok(&delete_shown(&person, *id, Errors::default()).await?)
+}
+
+/// `POST /connections/{id}/delete`
+pub(super) async fn delete(Signed { person, form }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    let page = delete_shown(&person, *id, Errors::default()).await?;
+    if form.get("name").trim() != page.connection.name {
+        let errors = Errors::one("name", "Type the connection's name exactly as it stands above.");
+        return page::again(&DeletePage { errors, ..page });
+    }
+    person.api.send(Method::DELETE, format!("/connections/{id}"), None).await?;
+    Ok(page::go("/connections"))
+}
