@@ -1,6 +1,12 @@
 //! One node, from its configuration to its last answer.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
@@ -14,7 +20,10 @@ use crate::{
     link::{self, Link},
     rules::{Pool, PoolSettings, limits},
     secret::Sealer,
-    server::{self, kit::node as door},
+    server::{
+        self,
+        kit::{accounts, node as door},
+    },
     store::{Store, keyfile},
     sync::{self, Engine},
     telemetry::Metrics,
@@ -78,6 +87,8 @@ pub struct Node {
     pub link: Link,
     /// Its trackers.
     pub trackers: sync::Trackers,
+    /// Where it has no account: the address that makes the first. It holds a secret.
+    pub set_up: Option<String>,
     lifecycle: Lifecycle,
 }
 
@@ -131,11 +142,12 @@ impl Node {
         };
         notify::start(config, &store, &clock, &lifecycle).await?;
         let doors = door::Node::open(parts, &config.node, &config.api).await?;
-        let doors = server::bind(&config.node, config.role.listen(), &doors)?;
+        let listening = server::bind(&config.node, config.role.listen(), &doors)?;
         engine.start();
         trackers::warm_up(&for_login, &clock, &lifecycle);
         link.start();
-        Ok(Self { addresses: doors.addrs, store, engine, link, trackers: known, lifecycle })
+        let set_up = accounts::set_up_link(&doors);
+        Ok(Self { addresses: listening.addrs, store, engine, link, trackers: known, set_up, lifecycle })
     }
 
     /// Resolves when something asked the node to stop: a task that crashed, for one.
@@ -183,9 +195,15 @@ pub async fn run(config: Config, forget_sealed: bool) -> anyhow::Result<()> {
     for address in &node.addresses {
         tracing::info!(node = config.node.name, "listening on {address}");
     }
+    if let Some(link) = &node.set_up {
+        // Not to the log, which is kept and read by others. A closed output is nobody's loss: the next start tells anew.
+        let _ = writeln!(io::stdout().lock(), "Nobody has an account on this node yet. Make the first one here:\n\n  {link}\n");
+    }
     let tokens = node.store.read("tokens", |tx| Box::pin(async move { tx.tokens().await })).await?;
     if config.api.admin_token.is_none() && tokens.is_empty() {
-        tracing::warn!("nobody can use the API: set WICKETGATE_ADMIN_TOKEN (or `[api] admin_token`) and start again");
+        tracing::warn!(
+            "no program can use the API: make a token with an account, or set WICKETGATE_ADMIN_TOKEN (or `[api] admin_token`) and start again"
+        );
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {

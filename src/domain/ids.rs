@@ -53,6 +53,8 @@ ids! {
     JobId;
     /// An API token.
     TokenId;
+    /// A person's account.
+    UserId;
     /// Follows one change through both nodes' logs.
     CorrelationId;
 }

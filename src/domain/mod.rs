@@ -26,4 +26,5 @@ pub mod token;
 pub mod tracker;
 pub mod trigger;
 pub mod twin;
+pub mod user;
 pub mod version;

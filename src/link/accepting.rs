@@ -185,6 +185,7 @@ impl Link {
         let replaced = before_key.filter(|key| key != read.key.fingerprint()).map(|key| AuditLine {
             at: now,
             token_id: None,
+            user_id: None,
             by: read.claims.node.clone(),
             action: "connection.rekeyed".to_owned(),
             subject: wanted.id.to_string(),

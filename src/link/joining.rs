@@ -271,6 +271,7 @@ async fn join(
     tx.add_audit(&AuditLine {
         at: now,
         token_id: None,
+        user_id: None,
         by: asked.node.clone(),
         action: if invitation.rekey { "connection.rekeyed" } else { "connection.accepted" }.to_owned(),
         subject: connection.id.to_string(),

@@ -153,6 +153,7 @@ fn forget_quiet(node: &Arc<Node>) {
             loop {
                 quiet.clock.sleep(FORGET).await;
                 quiet.limiter.forget_quiet();
+                quiet.accounts.forget_quiet();
             }
         };
         tokio::select! { () = quiet.lifecycle.stopping() => {}, () = forget => {} }

@@ -10,7 +10,7 @@ use crate::{
         error::ErrorRecord,
         event::Body,
         history::Direction,
-        ids::{ConnectionId, CorrelationId, EventId, Side, TokenId, TwinId},
+        ids::{ConnectionId, CorrelationId, EventId, Side, TokenId, TwinId, UserId},
         twin::Status,
     },
 };
@@ -269,6 +269,8 @@ pub struct AuditLine {
     pub at: Time,
     /// The token, where one was used.
     pub token_id: Option<TokenId>,
+    /// The person, where one was signed in.
+    pub user_id: Option<UserId>,
     /// Name of who did it.
     pub by: String,
     /// What was done, such as `connection.create`.

@@ -1,4 +1,4 @@
-//! The transaction: a method for each thing that somebody needs of a noun.
+//! The transaction: a method for each thing that somebody needs of a noun. It is as long as the list of these.
 
 use async_trait::async_trait;
 
@@ -24,6 +24,7 @@ use crate::{
         token::Token,
         trigger::Trigger,
         twin::Twin,
+        user::{Session, SessionId, User},
         version::{Imprint, RuleDraft, RuleVersion},
     },
     secret::Secret,
@@ -357,6 +358,39 @@ pub trait Tx: Send {
     async fn next_held(&mut self, connection: ConnectionId, way: Direction, after: Option<TwinId>) -> Got<Option<TwinId>>;
     /// Lets at most this many go on; how many there were. Wakes the tracker's workers.
     async fn release_held(&mut self, connection: ConnectionId, way: Direction, most: u32, now: Time) -> Got<u64>;
+
+    // People and their sessions.
+
+    /// Whether there is an account at all.
+    async fn any_user(&mut self) -> Got<bool>;
+    /// All accounts, by name.
+    async fn users(&mut self) -> Got<Vec<User>>;
+    /// By id, with the hash of its password.
+    async fn user(&mut self, id: UserId) -> Got<Option<(User, Secret)>>;
+    /// By name without regard to case, with the hash of its password.
+    async fn user_by_name(&mut self, name: &str) -> Got<Option<(User, Secret)>>;
+    /// A new one; [`StoreError::Taken`] where the name is used.
+    async fn insert_user(&mut self, user: &User, password: &Secret) -> Got<()>;
+    /// Replaces all but the password; [`StoreError::Taken`] where the name is used.
+    async fn update_user(&mut self, user: &User) -> Got<()>;
+    /// Replaces the hash of its password.
+    async fn put_password(&mut self, id: UserId, password: &Secret) -> Got<()>;
+    /// Removes it with its sessions; false where there was none.
+    async fn delete_user(&mut self, id: UserId) -> Got<bool>;
+    /// A new session; the account's oldest end where it has more than `most`.
+    async fn insert_session(&mut self, session: &Session, most: u32) -> Got<()>;
+    /// A session and whose it is, over or not.
+    async fn session(&mut self, id: SessionId) -> Got<Option<(Session, User)>>;
+    /// Of an account, newest first.
+    async fn sessions(&mut self, user: UserId) -> Got<Vec<Session>>;
+    /// It was in use at this moment.
+    async fn see_session(&mut self, id: SessionId, at: Time) -> Got<()>;
+    /// Ends one of an account; false where there was none.
+    async fn end_session(&mut self, user: UserId, id: SessionId) -> Got<bool>;
+    /// Ends all of an account, but this one; how many there were.
+    async fn end_sessions(&mut self, user: UserId, but: Option<SessionId>) -> Got<u64>;
+    /// Forgets those that were last seen, or made, at this moment or before.
+    async fn forget_sessions(&mut self, seen_before: Time, made_before: Time) -> Got<u64>;
 
     // Tokens, idempotency, audit.
 

@@ -40,8 +40,8 @@ pub enum Notice {
     Tracker(String),
     /// A job went on or ended.
     Job(JobId),
-    /// A token was deleted: who listens by one proves it anew.
-    Tokens,
+    /// A token was deleted, a session ended, or a role changed: who listens proves anew that it may.
+    Access,
 }
 
 /// A partner that waits, and how much it takes.

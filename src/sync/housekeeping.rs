@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Parts;
-use crate::store::StoreError;
+use crate::{domain::user, store::StoreError};
 
 /// How long acknowledged events are kept (link.md, "Set back").
 const ACKNOWLEDGED: Duration = Duration::from_secs(3600);
@@ -37,6 +37,7 @@ async fn once(parts: &Parts) -> Result<(), StoreError> {
                 tx.forget_history(history).await?;
                 tx.forget_notices(notices).await?;
                 tx.forget_jobs(history).await?;
+                tx.forget_sessions(now.minus(user::IDLE), now.minus(user::LONGEST_SESSION)).await?;
                 Ok(())
             })
         })

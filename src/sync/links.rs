@@ -221,6 +221,7 @@ async fn audit(
     let line = AuditLine {
         at: worker.parts.clock.now(),
         token_id: None,
+        user_id: None,
         by: connection.remote.as_ref().map_or_else(|| "the other side".to_owned(), |remote| remote.node.clone()),
         action: action.to_owned(),
         subject: format!("{} {}", ours.entity_type, ours.key),

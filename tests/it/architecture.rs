@@ -46,7 +46,7 @@ const TOP: [(&str, u8); 3] = [("app", 7), ("cli", 8), ("main", 9)];
 const VALUES: [&str; 2] = ["clock", "secret"];
 
 /// Outside libraries and where they may be named: a module, or one file of it.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("actix_http", &["server"]),
     ("actix_service", &["server"]),
     ("askama", &["server/console"]),
@@ -60,6 +60,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("comfy_table", &["cli"]),
     ("indicatif", &["cli"]),
     ("moka", &["salesforce"]),
+    ("argon2", &["src/server/kit/passwords.rs"]),
     ("similar", &["src/server/api/rules/comparing.rs"]),
 ];
 

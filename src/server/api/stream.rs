@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::Time,
     domain::{ids::ErrorId, token::Scope},
-    server::kit::{Caller, Node, Problem},
+    server::kit::{Caller, Node, Problem, accounts},
     store::Notice,
 };
 
@@ -40,7 +40,7 @@ struct Listening {
     /// What has changed and was not shown yet, each once.
     waiting: VecDeque<Notice>,
     among: HashSet<Notice>,
-    /// When the token was last seen to be good.
+    /// When the caller was last seen to be good.
     checked_at: Time,
     shown: VecDeque<ErrorId>,
     greeted: bool,
@@ -80,7 +80,7 @@ impl Listening {
             if self.node.lifecycle.is_stopping() || !self.gather() {
                 return None;
             }
-            // However much there is to hear: a token that has ended hears no more.
+            // However much there is to hear: whose access has ended hears no more.
             if self.node.now().since(self.checked_at) >= HEARTBEAT {
                 if !self.is_still_known().await {
                     return None;
@@ -98,7 +98,7 @@ impl Listening {
                 continue;
             };
             self.among.remove(&notice);
-            if notice == Notice::Tokens {
+            if notice == Notice::Access {
                 if !self.is_still_known().await {
                     return None;
                 }
@@ -132,12 +132,9 @@ impl Listening {
         }
     }
 
-    /// A token that was deleted or has expired hears no more.
+    /// Whose token was deleted or has expired, or whose session ended, hears no more.
     async fn is_still_known(&self) -> bool {
-        let Some(id) = self.caller.token else { return true };
-        let now = self.node.now();
-        let read = self.node.store.read("api.stream.token", |tx| Box::pin(async move { tx.tokens().await }));
-        read.await.is_ok_and(|all| all.iter().any(|token| token.id == id && token.expires_at.is_none_or(|at| at > now)))
+        accounts::is_still_good(&self.node, &self.caller).await.unwrap_or(false)
     }
 
     async fn event(&mut self, notice: Notice) -> Result<Option<Bytes>, Problem> {
@@ -167,7 +164,7 @@ impl Listening {
                 });
                 Ok(read.await?.map(|body| event("twin", &body)))
             }
-            Notice::Tokens => Ok(None),
+            Notice::Access => Ok(None),
             Notice::Error(id) => self.error(id).await,
             Notice::Job(id) => {
                 let read = node.store.read("api.stream.job", move |tx| Box::pin(async move { tx.job(id).await }));

@@ -130,7 +130,7 @@ pub async fn delete(node: web::Data<Node>, caller: Caller, id: web::Path<TokenId
                     return Ok(Err(last_one()));
                 }
                 tx.delete_token(id).await?;
-                tx.tell(Notice::Tokens);
+                tx.tell(Notice::Access);
                 tx.add_audit(&caller.audit(now, "token.delete", id.to_string(), token.name.clone())).await?;
                 Ok(Ok(()))
             })

@@ -11,7 +11,7 @@ use super::{
     gate::{Person, Refusal, Signed},
     page::{self, Frame, Room},
     text::When,
-    twins::{Twin, record},
+    twins::Twin,
 };
 use crate::{
     clock::Time,

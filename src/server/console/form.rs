@@ -35,11 +35,6 @@ impl Form {
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
-
-    /// All values of a field.
-    pub(super) fn all(&self, name: &str) -> Vec<String> {
-        self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
-    }
 }
 
 /// What is wrong with a form: by field, and as a whole.

@@ -133,6 +133,12 @@ pub(crate) struct OnePage {
     pub may_operate: bool,
 }
 
+impl OnePage {
+    pub(crate) fn when(&self, at: &Time) -> When {
+        When(*at)
+    }
+}
+
 async fn shown(person: &Person, id: JobId, errors: Errors) -> Result<OnePage, Refusal> {
     let job: Job = person.api.get(format!("/jobs/{id}")).await?;
     let report: List<Finding> = person.api.get(format!("/jobs/{id}/report?limit=200")).await?;

@@ -1,4 +1,5 @@
-//! Who calls the API: bearer tokens, their scopes, and the connections that a partner's token is bound to.
+//! Who calls the API: bearer tokens, their scopes, and the connections that a partner's token is bound to; or a person who is
+//! signed in, whose role is such a scope.
 
 use std::{
     future::{Ready, ready},
@@ -23,8 +24,9 @@ use super::{
 use crate::{
     clock::Time,
     domain::{
-        ids::{ConnectionId, TokenId},
+        ids::{ConnectionId, TokenId, UserId},
         token::{Scope, Token},
+        user::{Session, SessionId, User},
     },
     secret::{Secret, base64url, sha256},
     store::rows::AuditLine,
@@ -46,11 +48,24 @@ pub fn draw(clock: &dyn crate::clock::Clock) -> (Secret, [u8; 32]) {
     (Secret::new(secret), hash)
 }
 
+/// A person who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    /// Who.
+    pub id: UserId,
+    /// In which session.
+    pub session: SessionId,
+    /// With which role, when the session was looked up.
+    pub role: Scope,
+}
+
 /// Who calls.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The token; `None` for the one in the configuration.
+    /// The token; `None` for the one in the configuration, and for people.
     pub token: Option<TokenId>,
+    /// The person, where one is signed in.
+    pub user: Option<SignedIn>,
     /// For people.
     pub name: String,
     /// The highest scope.
@@ -62,7 +77,7 @@ pub struct Caller {
 impl Caller {
     /// The token of the configuration.
     pub fn configured() -> Self {
-        Self { token: None, name: "configuration".to_owned(), scope: Some(Scope::Admin), connections: None }
+        Self { token: None, user: None, name: "configuration".to_owned(), scope: Some(Scope::Admin), connections: None }
     }
 
     /// A stored token, unless it has expired.
@@ -72,10 +87,17 @@ impl Caller {
         }
         Some(Self {
             token: Some(token.id),
+            user: None,
             name: token.name,
             scope: token.scopes.into_iter().max(),
             connections: token.connections.map(Into::into),
         })
+    }
+
+    /// A person, signed in.
+    pub fn of_user(user: &User, session: &Session) -> Self {
+        let signed_in = SignedIn { id: user.id, session: session.id, role: user.role };
+        Self { token: None, user: Some(signed_in), name: user.name.clone(), scope: Some(user.role), connections: None }
     }
 
     /// Whether the caller has the scope, here or above.
@@ -89,7 +111,8 @@ impl Caller {
             return Ok(());
         }
         let word = serde_json::to_value(scope).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
-        Err(Problem::new(Code::Forbidden, format!("This needs a token with the scope `{word}`.")))
+        let needs = if self.user.is_some() { "an account with the role" } else { "a token with the scope" };
+        Err(Problem::new(Code::Forbidden, format!("This needs {needs} `{word}`.")))
     }
 
     /// 403 unless the caller has the scope and is bound to no connections: for what concerns the whole node.
@@ -125,7 +148,8 @@ impl Caller {
 
     /// Names the caller for saved answers.
     pub fn key(&self) -> String {
-        self.token.map_or_else(|| "configuration".to_owned(), |id| id.to_string())
+        let person = self.user.map(|user| user.id.to_string());
+        person.or_else(|| self.token.map(|id| id.to_string())).unwrap_or_else(|| "configuration".to_owned())
     }
 
     /// A line for the audit log.
@@ -133,6 +157,7 @@ impl Caller {
         AuditLine {
             at,
             token_id: self.token,
+            user_id: self.user.map(|user| user.id),
             by: self.name.clone(),
             action: action.to_owned(),
             subject: subject.into(),

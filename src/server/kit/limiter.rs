@@ -29,6 +29,8 @@ pub enum Door {
     Hooks,
     /// Connections and signatures on the link.
     Link,
+    /// The secret of the set-up link.
+    SetUp,
 }
 
 impl Door {
@@ -36,7 +38,7 @@ impl Door {
     /// the work of checking, and a partner behind the same address should hardly ever meet it.
     const fn burst(self) -> u32 {
         match self {
-            Self::Codes | Self::Tokens | Self::Hooks => 20,
+            Self::Codes | Self::Tokens | Self::Hooks | Self::SetUp => 20,
             Self::Link => 300,
         }
     }

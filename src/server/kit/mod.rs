@@ -7,14 +7,17 @@
 //! Traps. Handlers run on single-thread workers; what outlives a request goes to `Lifecycle::spawn` from outside. The
 //! path of a hook holds a token: log the matched pattern, never the path.
 
+pub mod accounts;
 pub mod address;
 pub mod auth;
 pub mod body;
 pub mod door;
+pub mod guesses;
 pub mod idempotency;
 pub mod inside;
 pub mod limiter;
 pub mod node;
+mod passwords;
 pub mod problem;
 pub mod query;
 pub mod settings;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::{
+    accounts::Accounts,
     address::OwnHosts,
     door::{Doors, HookDoor, SalesforceDoor, SignIn},
     limiter::Limiter,
@@ -65,6 +66,8 @@ pub struct Node {
     pub hosts: OwnHosts,
     /// Failures per caller.
     pub limiter: Limiter,
+    /// What people's accounts need.
+    pub accounts: Accounts,
     /// Tokens in the addresses of hooks, and what went wrong there.
     pub doors: Doors,
     /// When it was started.
@@ -104,6 +107,7 @@ impl Node {
     pub async fn open(parts: Parts, node: &NodeSettings, api: &ApiSettings) -> Result<Arc<Self>, StoreError> {
         let names = parts.salesforce.keys().chain(parts.hooks.keys()).cloned().collect();
         let doors = Doors::open(&parts.store, parts.clock.clone(), names).await?;
+        let accounts = Accounts::open(&parts.store, &parts.clock).await?;
         let own = node.public_url.iter().filter_map(|url| url.host_str()).map(str::to_owned);
         let now = parts.clock.now();
         Ok(Arc::new(Self {
@@ -113,6 +117,7 @@ impl Node {
             trusted_proxies: node.trusted_proxies.clone(),
             hosts: OwnHosts::new(own.chain(node.hosts.iter().cloned())),
             limiter: Limiter::new(parts.clock.clone()),
+            accounts,
             doors,
             started_at: now,
             local_url: ArcSwapOption::empty(),

@@ -47,6 +47,7 @@ codes! {
     MalformedJson = "malformed_json", 400, "The body is not JSON";
     MalformedRequest = "malformed_request", 400, "The request cannot be read";
     Unauthenticated = "unauthenticated", 401, "A valid token is needed";
+    SignInRefused = "sign_in_refused", 401, "The sign-in was refused";
     WrongSignature = "wrong_signature", 401, "The message is not signed by its sender's secret";
     StaleMessage = "stale_message", 401, "The message's time is too far from ours";
     Forbidden = "forbidden", 403, "The token does not allow this";

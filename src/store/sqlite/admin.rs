@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-fn bytes32(row: &SqliteRow, index: usize) -> Got<[u8; 32]> {
+pub(super) fn bytes32(row: &SqliteRow, index: usize) -> Got<[u8; 32]> {
     col::<&[u8]>(row, index)?.try_into().map_err(|_| StoreError::Broken("a hash has not 32 bytes".to_owned()))
 }
 
@@ -91,10 +91,11 @@ pub(super) async fn forget_answers(tx: &mut SqliteTx<'_>, before: Time) -> Got<u
 }
 
 pub(super) async fn add_audit(tx: &mut SqliteTx<'_>, line: &AuditLine) -> Got<()> {
-    let sql = "INSERT INTO audit (at, token_id, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql = "INSERT INTO audit (at, token_id, user_id, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let query = query(sql)
         .bind(line.at.0)
         .bind(line.token_id.map(|id| id.to_string()))
+        .bind(line.user_id.map(|id| id.to_string()))
         .bind(&line.by)
         .bind(&line.action)
         .bind(&line.subject)
@@ -104,16 +105,17 @@ pub(super) async fn add_audit(tx: &mut SqliteTx<'_>, line: &AuditLine) -> Got<()
 
 pub(super) async fn list_audit(tx: &mut SqliteTx<'_>, page: &Page) -> Got<Paged<AuditLine>> {
     let (at, row) = row_place(page)?;
-    let sql = "SELECT id, at, token_id, actor, action, subject, detail FROM audit WHERE (at, id) < ($1, $2)
+    let sql = "SELECT id, at, token_id, user_id, actor, action, subject, detail FROM audit WHERE (at, id) < ($1, $2)
         ORDER BY at DESC, id DESC LIMIT $3";
     let read = |row: &SqliteRow| {
         let line = AuditLine {
             at: time(row, 1)?,
             token_id: parsed_opt(row, 2)?,
-            by: col(row, 3)?,
-            action: col(row, 4)?,
-            subject: col(row, 5)?,
-            detail: col(row, 6)?,
+            user_id: parsed_opt(row, 3)?,
+            by: col(row, 4)?,
+            action: col(row, 5)?,
+            subject: col(row, 6)?,
+            detail: col(row, 7)?,
         };
         Ok((format!("{}.{}", line.at.0, col::<i64>(row, 0)?), line))
     };

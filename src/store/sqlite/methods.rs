@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    admin, changes, connections, errors, history, inbox, jobs, joining, journal, outbox, pauses, rules, settings, twins,
+    admin, changes, connections, errors, history, inbox, jobs, joining, journal, outbox, pauses, people, rules, settings, twins,
     tx::{Got, SqliteTx},
 };
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         token::Token,
         trigger::Trigger,
         twin::Twin,
+        user::{Session, SessionId, User},
         version::{Imprint, RuleDraft, RuleVersion},
     },
     secret::Secret,
@@ -401,6 +402,51 @@ impl Tx for SqliteTx<'_> {
     }
     async fn release_held(&mut self, connection: ConnectionId, way: Direction, most: u32, now: Time) -> Got<u64> {
         pauses::release_held(self, connection, way, most, now).await
+    }
+    async fn any_user(&mut self) -> Got<bool> {
+        people::any_user(self).await
+    }
+    async fn users(&mut self) -> Got<Vec<User>> {
+        people::users(self).await
+    }
+    async fn user(&mut self, id: UserId) -> Got<Option<(User, Secret)>> {
+        people::user(self, id).await
+    }
+    async fn user_by_name(&mut self, name: &str) -> Got<Option<(User, Secret)>> {
+        people::user_by_name(self, name).await
+    }
+    async fn insert_user(&mut self, user: &User, password: &Secret) -> Got<()> {
+        people::insert_user(self, user, password).await
+    }
+    async fn update_user(&mut self, user: &User) -> Got<()> {
+        people::update_user(self, user).await
+    }
+    async fn put_password(&mut self, id: UserId, password: &Secret) -> Got<()> {
+        people::put_password(self, id, password).await
+    }
+    async fn delete_user(&mut self, id: UserId) -> Got<bool> {
+        people::delete_user(self, id).await
+    }
+    async fn insert_session(&mut self, session: &Session, most: u32) -> Got<()> {
+        people::insert_session(self, session, most).await
+    }
+    async fn session(&mut self, id: SessionId) -> Got<Option<(Session, User)>> {
+        people::session(self, id).await
+    }
+    async fn sessions(&mut self, user: UserId) -> Got<Vec<Session>> {
+        people::sessions(self, user).await
+    }
+    async fn see_session(&mut self, id: SessionId, at: Time) -> Got<()> {
+        people::see_session(self, id, at).await
+    }
+    async fn end_session(&mut self, user: UserId, id: SessionId) -> Got<bool> {
+        people::end_session(self, user, id).await
+    }
+    async fn end_sessions(&mut self, user: UserId, but: Option<SessionId>) -> Got<u64> {
+        people::end_sessions(self, user, but).await
+    }
+    async fn forget_sessions(&mut self, seen_before: Time, made_before: Time) -> Got<u64> {
+        people::forget_sessions(self, seen_before, made_before).await
     }
     async fn token_by_hash(&mut self, hash: &[u8; 32]) -> Got<Option<Token>> {
         admin::token_by_hash(self, hash).await

@@ -26,6 +26,7 @@ mod journal;
 mod methods;
 mod outbox;
 mod pauses;
+mod people;
 mod rules;
 mod settings;
 #[cfg(test)]
@@ -64,6 +65,7 @@ const MIGRATIONS: &[SqlMigration] = &[
     (3, "journal", include_str!("../../../migrations/sqlite/0003_journal.sql")),
     (4, "jobs", include_str!("../../../migrations/sqlite/0004_jobs.sql")),
     (5, "pauses", include_str!("../../../migrations/sqlite/0005_pauses.sql")),
+    (6, "people", include_str!("../../../migrations/sqlite/0006_people.sql")),
 ];
 
 /// Commands that may wait before callers are held back.

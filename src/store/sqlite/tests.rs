@@ -175,6 +175,11 @@ async fn hot_statements_search_an_index() {
             ORDER BY changes.id LIMIT 1",
         "SELECT COUNT(*) FROM changes WHERE connection_id = $1 AND due_at = $2",
         "UPDATE inbox SET rests_until = 0 WHERE connection_id = $1 AND twin_id IN (SELECT value FROM json_each($2))",
+        "SELECT id, password FROM users WHERE name_key = $1",
+        "SELECT made_at, name FROM sessions CROSS JOIN users ON users.id = sessions.user_id WHERE sessions.id = $1",
+        "SELECT id FROM sessions WHERE user_id = $1 ORDER BY made_at DESC",
+        "DELETE FROM sessions WHERE user_id = $1 AND id IS NOT $2",
+        "UPDATE sessions SET seen_at = $2 WHERE id = $1 AND seen_at < $2",
         "SELECT MIN(next_attempt_at) FROM errors WHERE scope = 'twin' AND next_attempt_at IS NOT NULL",
     ];
     for sql in plans {
@@ -183,7 +188,19 @@ async fn hot_statements_search_an_index() {
         let plan: Vec<String> = rows.iter().map(|row| row.get::<String, _>(3)).collect();
         let plan = plan.join("; ");
         let bare = |table: &str| plan.split("; ").any(|step| step == format!("SCAN {table}"));
-        let tables = ["changes", "twins", "outbox", "inbox", "history", "errors", "rule_versions", "journal", "lookups"];
+        let tables = [
+            "changes",
+            "twins",
+            "outbox",
+            "inbox",
+            "history",
+            "errors",
+            "rule_versions",
+            "journal",
+            "lookups",
+            "users",
+            "sessions",
+        ];
         assert!(!tables.into_iter().any(bare), "{sql}\n{plan}");
         assert!(!plan.contains("B-TREE FOR ORDER BY") || sql.contains("json_each"), "{sql}\n{plan}");
         println!("{plan}");

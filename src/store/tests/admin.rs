@@ -141,6 +141,7 @@ async fn the_audit_log_reads_newest_first() {
         .map(|n| AuditLine {
             at: START,
             token_id: Some(TokenId(id(n))),
+            user_id: (n == 1).then(|| UserId(id(n))),
             by: "ada".to_owned(),
             action: "connection.create".to_owned(),
             subject: n.to_string(),

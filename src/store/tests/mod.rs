@@ -7,6 +7,7 @@ mod journal;
 mod mail;
 mod nouns;
 mod pauses;
+mod people;
 mod rules;
 
 use std::{sync::Arc, time::Duration};

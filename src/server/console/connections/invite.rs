@@ -92,6 +92,10 @@ impl Typed {
         }
     }
 
+    pub(crate) const fn mode_word(&self) -> &'static str {
+        if self.script { "script" } else { "basic" }
+    }
+
     const fn mode(&self) -> Mode {
         if self.script { Mode::Script } else { Mode::Basic }
     }

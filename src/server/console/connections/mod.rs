@@ -134,6 +134,11 @@ impl Connection {
     pub(super) fn delay(&self) -> String {
         self.health.latency_ms.p50.map_or_else(|| "–".to_owned(), super::text::span)
     }
+
+    /// Of a hundred, 95 took less.
+    pub(super) fn slow(&self) -> String {
+        self.health.latency_ms.p95.map_or_else(|| "–".to_owned(), super::text::span)
+    }
 }
 
 impl Remote {

@@ -23,7 +23,7 @@ use crate::{
             page::{self, Frame, Room},
             text::When,
         },
-        kit::{Node, Problem},
+        kit::Problem,
     },
 };
 
@@ -41,7 +41,6 @@ pub(crate) struct OnePage {
     pub frame: Frame,
     pub connection: Connection,
     pub triggers: Vec<Trigger>,
-    pub now: Time,
     pub errors: Errors,
     /// May switch, retry and skip.
     pub may_operate: bool,
@@ -79,33 +78,32 @@ impl OnePage {
     }
 }
 
-async fn shown(node: &Node, person: &Person, id: ConnectionId, errors: Errors) -> Result<OnePage, Refusal> {
+async fn shown(person: &Person, id: ConnectionId, errors: Errors) -> Result<OnePage, Refusal> {
     let connection: Connection = person.api.get(format!("/connections/{id}")).await?;
     let triggers: List<Trigger> = person.api.get(format!("/connections/{id}/triggers")).await?;
     let frame = Frame::of(person, Room::Connections, connection.name.clone()).await?;
     let (may_operate, may_configure) = (person.may(Scope::Operate), person.may(Scope::Configure));
-    Ok(OnePage { frame, connection, triggers: triggers.items, now: node.now(), errors, may_operate, may_configure })
+    Ok(OnePage { frame, connection, triggers: triggers.items, errors, may_operate, may_configure })
 }
 
 /// `GET /connections/{id}`
-pub(super) async fn page(node: web::Data<Node>, person: Person, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
-    page::ok(&shown(&node, &person, *id, Errors::default()).await?)
+pub(super) async fn page(person: Person, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    page::ok(&shown(&person, *id, Errors::default()).await?)
 }
 
 /// The page again: as it is now, or with what was refused.
-async fn back(node: &Node, person: &Person, id: ConnectionId, done: Result<(), Problem>) -> Result<HttpResponse, Refusal> {
+async fn back(person: &Person, id: ConnectionId, done: Result<(), Problem>) -> Result<HttpResponse, Refusal> {
     match done {
         Ok(()) => Ok(page::go(&format!("/connections/{id}"))),
         Err(problem) => {
             let errors = Errors::of(&problem, &["name", "description", "remote.url"]);
-            page::again(&shown(node, person, id, errors).await?)
+            page::again(&shown(person, id, errors).await?)
         }
     }
 }
 
 /// `POST /connections/{id}/change`
 pub(super) async fn change(
-    node: web::Data<Node>,
     Signed { person, form }: Signed,
     id: web::Path<ConnectionId>,
 ) -> Result<HttpResponse, Refusal> {
@@ -121,51 +119,47 @@ pub(super) async fn change(
         }
     }
     let done = person.api.send(Method::PATCH, format!("/connections/{id}"), Some(body)).await;
-    back(&node, &person, *id, done).await
+    back(&person, *id, done).await
 }
 
-async fn switch(node: &Node, person: &Person, id: ConnectionId, word: &str) -> Result<HttpResponse, Refusal> {
+async fn switch(person: &Person, id: ConnectionId, word: &str) -> Result<HttpResponse, Refusal> {
     let done = person.api.send(Method::POST, format!("/connections/{id}/{word}"), Some(json!({}))).await;
-    back(node, person, id, done).await
+    back(person, id, done).await
 }
 
 /// `POST /connections/{id}/activate`
 pub(super) async fn activate(
-    node: web::Data<Node>,
     Signed { person, .. }: Signed,
     id: web::Path<ConnectionId>,
 ) -> Result<HttpResponse, Refusal> {
-    switch(&node, &person, *id, "activate").await
+    switch(&person, *id, "activate").await
 }
 
 /// `POST /connections/{id}/deactivate`
 pub(super) async fn deactivate(
-    node: web::Data<Node>,
     Signed { person, .. }: Signed,
     id: web::Path<ConnectionId>,
 ) -> Result<HttpResponse, Refusal> {
-    switch(&node, &person, *id, "deactivate").await
+    switch(&person, *id, "deactivate").await
 }
 
 /// `POST /connections/{id}/confirm`
 pub(super) async fn confirm(
-    node: web::Data<Node>,
     Signed { person, .. }: Signed,
     id: web::Path<ConnectionId>,
 ) -> Result<HttpResponse, Refusal> {
-    switch(&node, &person, *id, "confirm").await
+    switch(&person, *id, "confirm").await
 }
 
 /// `POST /connections/{id}/invitation`: a new code, shown once.
 pub(super) async fn invite(
-    node: web::Data<Node>,
     Signed { person, .. }: Signed,
     id: web::Path<ConnectionId>,
 ) -> Result<HttpResponse, Refusal> {
     let made: Result<Invitation, Problem> = person.api.post(format!("/connections/{id}/invitation"), json!({})).await;
     match made {
         Ok(invitation) => {
-            let OnePage { frame, connection, triggers, .. } = shown(&node, &person, *id, Errors::default()).await?;
+            let OnePage { frame, connection, triggers, .. } = shown(&person, *id, Errors::default()).await?;
             page::ok(&InvitationPage {
                 frame,
                 id: *id,
@@ -175,18 +169,17 @@ pub(super) async fn invite(
                 no_trigger: triggers.is_empty(),
             })
         }
-        Err(problem) => back(&node, &person, *id, Err(problem)).await,
+        Err(problem) => back(&person, *id, Err(problem)).await,
     }
 }
 
 /// `POST /connections/{id}/revoke`
 pub(super) async fn revoke(
-    node: web::Data<Node>,
     Signed { person, .. }: Signed,
     id: web::Path<ConnectionId>,
 ) -> Result<HttpResponse, Refusal> {
     let done = person.api.send(Method::DELETE, format!("/connections/{id}/invitation"), None).await;
-    back(&node, &person, *id, done).await
+    back(&person, *id, done).await
 }
 
 #[derive(Template)]

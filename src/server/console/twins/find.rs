@@ -5,8 +5,9 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Step, Twin, record, record_link};
+use super::{Step, Twin};
 use crate::{
+    clock::Time,
     domain::{ids::ConnectionId, token::Scope},
     server::{
         console::{
@@ -58,6 +59,10 @@ pub(crate) struct FindPage {
 impl FindPage {
     pub(crate) fn connection_name(&self, id: &ConnectionId) -> &str {
         self.connections.iter().find(|one| one.id == *id).map_or("a connection that you may not see", |one| one.name.as_str())
+    }
+
+    pub(crate) fn when(&self, at: &Time) -> When {
+        When(*at)
     }
 
     pub(crate) fn is_filtered(&self) -> bool {

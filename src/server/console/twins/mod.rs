@@ -59,17 +59,32 @@ impl Twin {
     pub(super) fn is_stopped(&self) -> bool {
         self.status == Status::Stopped
     }
+
+    /// Our record in words.
+    pub(super) fn here(&self) -> String {
+        record(self.local.as_ref())
+    }
+
+    /// Theirs.
+    pub(super) fn there(&self) -> String {
+        record(self.remote.as_ref())
+    }
+
+    /// Address of our record's own page.
+    pub(super) fn here_link(&self) -> Option<String> {
+        text::link(self.local.as_ref()?.url.as_deref())
+    }
+
+    /// Of theirs.
+    pub(super) fn there_link(&self) -> Option<String> {
+        text::link(self.remote.as_ref()?.url.as_deref())
+    }
 }
 
-/// Our record in words.
-pub(super) fn record(entity: Option<&EntityRef>) -> String {
+fn record(entity: Option<&EntityRef>) -> String {
     entity.map_or_else(|| "not made yet".to_owned(), |entity| format!("{} {}", entity.entity_type, entity.key))
 }
 
-/// Address of the record's own page.
-pub(super) fn record_link(entity: Option<&EntityRef>) -> Option<String> {
-    text::link(entity?.url.as_deref())
-}
 
 /// One step of a record's story.
 #[derive(Debug, Deserialize)]
@@ -101,10 +116,29 @@ impl Step {
     pub(super) fn took(&self) -> String {
         text::span(self.took_ms)
     }
+
+    /// What changed, in words.
+    pub(super) fn told(&self) -> impl Iterator<Item = Told<'_>> {
+        self.changes.iter().map(|change| Told {
+            field: &change.field,
+            from: value(&change.from),
+            to: value(&change.to),
+            conflict: change.conflict,
+        })
+    }
+}
+
+/// A change of a field, in words.
+#[derive(Debug)]
+pub(super) struct Told<'a> {
+    pub field: &'a str,
+    pub from: String,
+    pub to: String,
+    pub conflict: bool,
 }
 
 /// A value as people read it.
-pub(super) fn value(value: &Value) -> String {
+fn value(value: &Value) -> String {
     const MOST: usize = 400;
     let whole = match value {
         Value::Null => "empty".to_owned(),

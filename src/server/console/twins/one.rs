@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Both, Step, Twin, compared, record, record_link, value};
+use super::{Both, Step, Twin, compared};
 use crate::{
     clock::Time,
     domain::{ids::TwinId, token::Scope},
@@ -45,7 +45,7 @@ pub(crate) struct OnePage {
 impl OnePage {
     pub(crate) fn title(&self) -> String {
         let there = self.twin.remote.as_ref().map_or_else(|| "unknown".to_owned(), |there| there.key.clone());
-        format!("{} ↔ {there}", record(self.twin.local.as_ref()))
+        format!("{} ↔ {there}", self.twin.here())
     }
 
     pub(crate) fn when(&self, at: &Time) -> When {
@@ -58,7 +58,7 @@ async fn shown(person: &Person, id: TwinId, cursor: &str, errors: Errors) -> Res
     let connection: Connection = person.api.get(format!("/connections/{}", twin.connection_id)).await?;
     let cursor = if cursor.is_empty() { String::new() } else { format!("&cursor={}", escaped(cursor)) };
     let story: List<Step> = person.api.get(format!("/twins/{id}/history?limit=50{cursor}")).await?;
-    let frame = Frame::of(person, Room::Twins, record(twin.local.as_ref())).await?;
+    let frame = Frame::of(person, Room::Twins, twin.here()).await?;
     let fields = compared(twin.local_replica.as_ref(), twin.remote_replica.as_ref());
     let next = story.next.map(|cursor| escaped(&cursor));
     Ok(OnePage { frame, twin, connection, fields, story: story.items, next, errors, may_operate: person.may(Scope::Operate) })
