@@ -50,6 +50,7 @@ fn welcome(stage: &Stage) -> String {
          \x20 Tracker (issues)   {tracker}/\n\
          \x20 Public node        {0}   beside the org\n\
          \x20 Private node       {2}   beside the tracker; it only dials out\n\n\
+         Both nodes' addresses open their consoles: sign in as {account} with the password {password}.\n\
          Create or edit a Case or an issue on the two pages and watch it cross. From a shell, beside the org:\n\n\
          \x20 export WICKETGATE_URL={0} WICKETGATE_TOKEN={1}\n\
          \x20 {program} twin list\n\
@@ -61,6 +62,8 @@ fn welcome(stage: &Stage) -> String {
         public.token,
         private.url,
         private.token,
+        account = stage::ACCOUNT,
+        password = stage.password,
         org = stage.org.url,
         tracker = stage.tracker.url,
     )

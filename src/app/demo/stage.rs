@@ -52,9 +52,14 @@ pub(super) struct Stage {
     pub public: Player,
     pub private: Player,
     pub clock: Arc<dyn Clock>,
+    /// Of [`ACCOUNT`] on both consoles.
+    pub password: String,
     http: reqwest::Client,
     folder: PathBuf,
 }
+
+/// Who signs in to the consoles of the demo.
+pub(super) const ACCOUNT: &str = "admin";
 
 const FIELDS: [&str; 7] = ["CaseNumber", "Description", "LastModifiedById", "Priority", "Status", "Subject", "SystemModstamp"];
 
@@ -72,12 +77,17 @@ impl Stage {
         let public = Player::write(&folder, "public", port(8080)?, clock.as_ref(), |url| public_toml(url, &org))?;
         let private_player = Player::write(&folder, "private", port(8081)?, clock.as_ref(), |_| private_toml(&tracker, &secret))?;
         let http = client(&Network::default(), &Guard::Operator)?;
-        let mut stage = Self { org, tracker, public, private: private_player, clock, http, folder };
+        let password = random(clock.as_ref(), 12);
+        let mut stage = Self { org, tracker, public, private: private_player, clock, password, http, folder };
         stage.public.start(Role::Public, Place::Here).await?;
         stage.private.start(Role::Private, private).await?;
         stage.ready(&stage.public).await?;
         stage.ready(&stage.private).await?;
         stage.join(secret).await?;
+        for player in [&stage.public, &stage.private] {
+            let account = json!({"name": ACCOUNT, "role": "admin", "password": stage.password});
+            stage.post(player, "/users", account).await?;
+        }
         Ok(stage)
     }
 
@@ -223,9 +233,7 @@ impl Player {
         clock: &dyn Clock,
         rest: impl FnOnce(&str) -> String,
     ) -> anyhow::Result<Self> {
-        let mut random = [0u8; 24];
-        clock.random(&mut random);
-        let (token, url) = (base64url(&random), format!("http://{listen}"));
+        let (token, url) = (random(clock, 24), format!("http://{listen}"));
         let data = folder.join(name);
         let text = format!(
             "[node]\nname = \"demo-{name}\"\nlisten = \"{listen}\"\ndata_dir = \"{}\"\nworkers = 2\n{}\n[api]\nadmin_token = \"{token}\"\n",
@@ -264,6 +272,13 @@ async fn answer(path: &str, answer: reqwest::Response) -> anyhow::Result<Value> 
 fn text(value: &Value, pointer: &str) -> anyhow::Result<String> {
     let found = value.pointer(pointer).and_then(Value::as_str);
     found.map(str::to_owned).with_context(|| format!("no {pointer} in {value}"))
+}
+
+/// So many random bytes, to be typed or copied.
+fn random(clock: &dyn Clock, bytes: usize) -> String {
+    let mut random = vec![0u8; bytes];
+    clock.random(&mut random);
+    base64url(&random)
 }
 
 /// The wanted loopback port where it is free, else any free one.

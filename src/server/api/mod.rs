@@ -45,7 +45,7 @@ pub const BASE: &str = "/api/v1";
         connections::create, connections::list, connections::get, connections::patch, connections::delete,
         connections::activate, connections::deactivate, connections::confirm,
         invitations::invite, invitations::revoke, invitations::inspect, invitations::accept,
-        rules::get, rules::save, rules::publish, rules::rollback, rules::test, rules::versions, rules::version, rules::compare,
+        rules::get, rules::save, rules::check, rules::publish, rules::rollback, rules::test, rules::versions, rules::version, rules::compare,
         rules::declarations,
         triggers::list, triggers::create, triggers::count, triggers::get, triggers::patch, triggers::delete,
         twins::sync_now, twins::link, twin_lists::export, twin_lists::stop_many, twins::list, twins::get, twins::history, twins::stop,
@@ -125,6 +125,7 @@ fn syncing(config: &mut web::ServiceConfig) {
     use web::{delete, get, patch, post, put, resource};
     config
         .service(resource("/connections/{id}/rules").route(get().to(rules::get)).route(put().to(rules::save)))
+        .service(resource("/connections/{id}/rules/check").route(post().to(rules::check)))
         .service(resource("/connections/{id}/rules/publish").route(post().to(rules::publish)))
         .service(resource("/connections/{id}/rules/test").route(post().to(rules::test)))
         .service(resource("/connections/{id}/rules/preview").route(post().to(jobs::preview)))

@@ -17,6 +17,8 @@ mod gate;
 mod jobs;
 mod page;
 mod people;
+mod queue;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -39,5 +41,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(triggers::routes)
         .configure(twins::routes)
         .configure(errors::routes)
-        .configure(jobs::routes);
+        .configure(jobs::routes)
+        .configure(queue::routes)
+        .configure(rules::routes);
 }

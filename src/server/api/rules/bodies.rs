@@ -114,6 +114,33 @@ pub struct NewDraft {
     pub incoming: String,
     /// Version that it began from: it must be the one that runs.
     pub base: u32,
+    /// `at` of the draft that it began from, null where there was none: 409 where another was saved since. Not looked at
+    /// unless given.
+    #[serde(default, deserialize_with = "even_null")]
+    #[schema(value_type = Option<String>)]
+    pub over: Option<Option<Time>>,
+}
+
+/// A member that is null is told from one that is left out.
+fn even_null<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<Time>>, D::Error> {
+    Option::<Time>::deserialize(reader).map(Some)
+}
+
+/// A pair of texts that is looked through.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckQuestion {
+    /// Entity → replica.
+    pub outgoing: String,
+    /// Replica → entity.
+    pub incoming: String,
+}
+
+/// What is wrong with a pair, as far as can be told before it runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Checked {
+    /// Empty where nothing is; one of severity `error` would keep it from being published.
+    pub problems: Vec<FieldError>,
 }
 
 /// What to publish; `{}` publishes the draft.
@@ -211,6 +238,12 @@ impl From<RuleDraft> for Draft {
 }
 
 impl NewDraft {
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        query::all([size("outgoing", &self.outgoing), size("incoming", &self.incoming)])
+    }
+}
+
+impl CheckQuestion {
     pub(super) fn check(&self) -> Result<(), Problem> {
         query::all([size("outgoing", &self.outgoing), size("incoming", &self.incoming)])
     }

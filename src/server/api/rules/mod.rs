@@ -28,7 +28,7 @@ use actix_web::{HttpResponse, web};
 
 use self::{
     bodies::{
-        CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, PublishedNow, RollBack, RulesBody,
+        CheckQuestion, Checked, CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, PublishedNow, RollBack, RulesBody,
         VersionLine, VersionsQuery,
     },
     checking::Texts,
@@ -168,6 +168,23 @@ pub async fn save(
     given.check()?;
     let (published, draft) = publishing::save(&node, &caller, &connection, given).await?;
     Ok(HttpResponse::Ok().json(body(&node, &connection, published, draft).await?))
+}
+
+/// Looks a pair of texts through, as publishing would; keeps nothing.
+#[utoipa::path(post, path = "/connections/{id}/rules/check", tag = "rules", params(("id" = String, Path)),
+    request_body = CheckQuestion, responses((status = 200, body = Checked)))]
+pub async fn check(
+    node: web::Data<Node>,
+    caller: Caller,
+    id: web::Path<ConnectionId>,
+    given: Body,
+) -> Result<HttpResponse, Problem> {
+    let connection = written(&node, &caller, *id).await?;
+    let given: CheckQuestion = given.json()?;
+    given.check()?;
+    let CheckQuestion { outgoing, incoming } = &given;
+    let problems = checking::problems(&node, &connection, Texts { outgoing, incoming }).await?;
+    Ok(HttpResponse::Ok().json(Checked { problems }))
 }
 
 /// Publishes the draft, or the texts given: a new version, which runs from the next change on.

@@ -100,7 +100,12 @@ pub(super) async fn save(
             if let Err(problem) = require_base(given.base, &running) {
                 return Ok(Err(problem));
             }
-            let NewDraft { outgoing, incoming, base } = given;
+            let NewDraft { outgoing, incoming, base, over } = given;
+            if let Some(over) = over
+                && let Some(other) = tx.rule_draft(id).await?.filter(|draft| Some(draft.at) != over)
+            {
+                return Ok(Err(overtaken(&other)));
+            }
             let draft = (!running.says(&outgoing, &incoming)).then(|| RuleDraft {
                 outgoing,
                 incoming,
@@ -118,6 +123,11 @@ pub(super) async fn save(
         })
     });
     saved.await?
+}
+
+fn overtaken(other: &RuleDraft) -> Problem {
+    let detail = format!("{} saved another draft at {}. Nothing was overwritten: look at it and merge.", other.by, other.at);
+    Problem::new(Code::RuleChanged, detail)
 }
 
 /// Publishes a pair that parses.

@@ -106,10 +106,53 @@ for (const field of document.querySelectorAll("[data-check]")) {
   const into = document.getElementById(field.dataset.checkInto);
   const ask = wait(500, async () => {
     const asked = field.value.trim();
-    if (!asked || !field.checkValidity()) return into.replaceChildren();
-    await fragment(field.dataset.check, field.form, into).catch(() => {});
+    if (!asked && field.type === "url" || !field.checkValidity()) return into.replaceChildren();
+    await fragment(field.form.dataset.checks ?? field.dataset.check, field.form, into).catch(() => {});
+    mark(into);
   });
   field.addEventListener("input", ask);
+}
+
+// --- the rules editor -------------------------------------------------------------------------------------------------
+
+// Numbers beside a text, scrolled with it; lines in which something was found are marked.
+function number(area) {
+  const lines = document.querySelector(`[data-lines="${area.id}"]`);
+  const count = area.value.split("\n").length;
+  if (lines.childElementCount !== count) {
+    lines.replaceChildren(...Array.from({ length: count }, (_, at) => {
+      const line = document.createElement("div");
+      line.textContent = at + 1;
+      return line;
+    }));
+  }
+  lines.scrollTop = area.scrollTop;
+}
+
+function mark(found) {
+  for (const line of document.querySelectorAll("[data-lines] .wrong")) line.classList.remove("wrong");
+  for (const one of found.querySelectorAll("[data-line]")) {
+    document.querySelector(`[data-lines="${one.dataset.rule}"]`)?.children[one.dataset.line - 1]?.classList.add("wrong");
+  }
+}
+
+let last;
+for (const lines of document.querySelectorAll("[data-lines]")) {
+  const area = document.getElementById(lines.dataset.lines);
+  number(area);
+  area.addEventListener("input", () => number(area));
+  area.addEventListener("scroll", () => { lines.scrollTop = area.scrollTop; });
+  area.addEventListener("focus", () => { last = area; });
+  last ??= area;
+}
+if (document.querySelector("[data-lines]")) mark(document.getElementById("found"));
+
+for (const button of document.querySelectorAll("[data-insert]")) {
+  button.addEventListener("click", () => {
+    last.focus();
+    last.setRangeText(button.dataset.insert, last.selectionStart, last.selectionEnd, "end");
+    last.dispatchEvent(new Event("input", { bubbles: true }));
+  });
 }
 
 for (const field of document.querySelectorAll("[data-propose]")) {
