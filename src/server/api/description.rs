@@ -182,6 +182,16 @@ fn examples() -> Vec<(&'static str, Value)> {
             json!({"id": "01936f2a-aa00-7b21-9c33-6d7e8f901122", "name": "partner", "scopes": ["read"],
             "connections": [CONNECTION], "expires_at": "2027-01-01T00:00:00.000Z"}),
         ),
+        ("NewUser", json!({"name": "ada", "role": "operate", "password": "correct horse battery"})),
+        (
+            "User",
+            json!({"id": "01936f2a-bb00-7d41-8f55-7e8f90112233", "name": "ada", "role": "operate", "created_at": AT,
+            "last_sign_in_at": null}),
+        ),
+        (
+            "Session",
+            json!({"id": KEY, "made_at": AT, "seen_at": AT, "address": "203.0.113.9", "browser": "Mozilla/5.0", "own": false}),
+        ),
         (
             "Problem",
             json!({"type": "urn:wicketgate:problem:name_taken", "title": "The name is taken", "status": 409,

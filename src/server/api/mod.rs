@@ -8,6 +8,7 @@ mod common;
 mod connections;
 mod description;
 mod errors;
+mod governing;
 mod invitations;
 mod jobs;
 mod many;
@@ -19,6 +20,7 @@ mod trackers;
 mod triggers;
 mod twin_lists;
 mod twins;
+mod users;
 
 use actix_web::{
     Error, HttpResponse, Scope,
@@ -56,6 +58,8 @@ pub const BASE: &str = "/api/v1";
         jobs::reapply, jobs::reconcile,
         errors::list, errors::groups, errors::get, errors::retry, errors::skip, errors::retry_many, errors::skip_many,
         tokens::list, tokens::create, tokens::delete, tokens::audit,
+        users::list, users::create, users::get, users::patch, users::delete, users::password, users::sessions,
+        users::end_all, users::end_one,
         stream::stream,
     ),
     components(schemas(ProblemBody)),
@@ -87,9 +91,8 @@ pub fn within(config: &mut web::ServiceConfig) {
     config.service(operations());
 }
 
-fn operations() -> Scope<
-    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
-> {
+fn operations()
+-> Scope<impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>> {
     web::scope(BASE)
         .wrap(from_fn(idempotency::repeat))
         .wrap(from_fn(whole::whole))
@@ -170,7 +173,7 @@ fn syncing(config: &mut web::ServiceConfig) {
 }
 
 fn administering(config: &mut web::ServiceConfig) {
-    use web::{delete, get, post, resource};
+    use web::{delete, get, patch, post, resource};
     config
         .service(resource("/trackers").route(get().to(trackers::list)))
         .service(resource("/trackers/{name}").route(get().to(trackers::get)))
@@ -185,5 +188,12 @@ fn administering(config: &mut web::ServiceConfig) {
         .service(resource("/stream").route(get().to(stream::stream)))
         .service(resource("/tokens").route(get().to(tokens::list)).route(post().to(tokens::create)))
         .service(resource("/tokens/{id}").route(delete().to(tokens::delete)))
+        .service(resource("/users").route(get().to(users::list)).route(post().to(users::create)))
+        .service(
+            resource("/users/{id}").route(get().to(users::get)).route(patch().to(users::patch)).route(delete().to(users::delete)),
+        )
+        .service(resource("/users/{id}/password").route(post().to(users::password)))
+        .service(resource("/users/{id}/sessions").route(get().to(users::sessions)).route(delete().to(users::end_all)))
+        .service(resource("/users/{id}/sessions/{session}").route(delete().to(users::end_one)))
         .service(resource("/audit").route(get().to(tokens::audit)));
 }

@@ -8,6 +8,7 @@ use super::{
     bodies::{List, TokenBody},
     common::secret,
     connections::NAME,
+    governing::{self, Without, governs},
     twins::PageQuery,
 };
 use crate::{
@@ -126,7 +127,7 @@ pub async fn delete(node: web::Data<Node>, caller: Caller, id: web::Path<TokenId
             Box::pin(async move {
                 let all = tx.tokens().await?;
                 let Some(token) = all.iter().find(|token| token.id == id) else { return Ok(Err(Problem::not_found("token"))) };
-                if !configured && governs(token, now) && !all.iter().any(|other| other.id != id && governs(other, now)) {
+                if governs(token, now) && !governing::goes_on(tx, configured, now, Without::Token(id)).await? {
                     return Ok(Err(last_one()));
                 }
                 tx.delete_token(id).await?;
@@ -139,13 +140,9 @@ pub async fn delete(node: web::Data<Node>, caller: Caller, id: web::Path<TokenId
     deleted.map(|()| HttpResponse::NoContent().finish())
 }
 
-/// Whether the token can make others, now and as long as nobody deletes it.
-fn governs(token: &Token, now: Time) -> bool {
-    token.scopes.contains(&Scope::Admin) && token.connections.is_none() && token.expires_at.is_none_or(|at| at > now)
-}
-
 fn last_one() -> Problem {
-    let detail = "This is the last token with the scope `admin`: without it nobody could make another. Make its successor first, or set `[api] admin_token`.";
+    let detail = "This is the last token with the scope `admin`, and no account has that role: without it nobody could make another. \
+                  Make its successor first, or set `[api] admin_token`.";
     Problem::new(Code::State, detail)
 }
 

@@ -94,7 +94,10 @@ pub(super) struct Guesses {
 pub(super) struct Try {
     account: Key,
     address: Option<Key>,
+    at: Time,
     before: u32,
+    /// When the one before was, by key.
+    last: [Time; 2],
 }
 
 impl Try {
@@ -128,33 +131,33 @@ impl Guesses {
             return Err(wait.max(Duration::from_secs(1)));
         }
         let before = counts.get(&account).map_or(0, |count| count.at(now));
+        let last = |key: Key| counts.get(&key).map_or(now, |count| count.last);
+        let last = [last(account), address.map_or(now, last)];
         for key in keys() {
             let wrong = counts.get(&key).map_or(0, |count| count.at(now)).saturating_add(1);
             counts.insert(key, Count { wrong, last: now });
         }
-        Ok(Try { account, address, before })
+        Ok(Try { account, address, at: now, before, last })
     }
 
     /// The password was right: the account's count ends, and the address is given this try back. Not more: with an account
     /// of one's own one could else guess at others for ever.
     pub(super) fn right(&self, tried: Try) {
-        if tried.account == Key::Crowd {
-            return self.unknown(tried);
+        if tried.account != Key::Crowd {
+            self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(&tried.account);
         }
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(&tried.account);
-        self.give_back(tried.address);
+        self.unknown(tried);
     }
 
     /// Nobody could look at the password: nothing is counted.
     pub(super) fn unknown(&self, tried: Try) {
-        self.give_back(std::iter::once(tried.account).chain(tried.address));
-    }
-
-    fn give_back(&self, keys: impl IntoIterator<Item = Key>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys {
-            if let Some(count) = counts.get_mut(&key) {
-                count.wrong = count.wrong.saturating_sub(1);
+        for (key, last) in std::iter::once(tried.account).chain(tried.address).zip(tried.last) {
+            let Some(count) = counts.get_mut(&key) else { continue };
+            count.wrong = count.wrong.saturating_sub(1);
+            // Nor does the pause begin anew, unless another try came meanwhile.
+            if count.last == tried.at {
+                count.last = last;
             }
         }
     }

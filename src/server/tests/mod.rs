@@ -4,6 +4,7 @@
 mod api;
 mod doors;
 mod listeners;
+mod people;
 mod rules;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -212,7 +213,7 @@ impl Bench {
         let settings: NodeSettings =
             toml::from_str(&format!("listen = \"127.0.0.1:0\"\nworkers = 1\n{settings}")).expect("settings");
         let folder = tempfile::tempdir().expect("a folder");
-        let node = open(&settings, folder.path()).await;
+        let node = open(&settings, folder.path(), Arc::new(SystemClock), Some(ADMIN)).await;
         let open = bind(&settings, ([127, 0, 0, 1], 0).into(), &node).expect("listens");
         let url = format!("http://{}", open.addrs[0]);
         let http = client(&Network::default(), &Guard::Operator).expect("a client");
@@ -288,8 +289,7 @@ impl Bench {
     }
 }
 
-async fn open(settings: &NodeSettings, folder: &std::path::Path) -> Arc<Node> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+async fn open(settings: &NodeSettings, folder: &std::path::Path, clock: Arc<dyn Clock>, admin_token: Option<&str>) -> Arc<Node> {
     let store = Store::open("sqlite:test.db", folder, Arc::new(Sealer::new(&[[7; 32]])), clock.clone()).await.expect("opens");
     let lifecycle = Lifecycle::default();
     let desk: Arc<dyn Tracker> = Arc::new(Desk);
@@ -334,6 +334,6 @@ async fn open(settings: &NodeSettings, folder: &std::path::Path) -> Arc<Node> {
         lifecycle,
         metrics: Arc::new(Metrics::default()),
     };
-    let api = ApiSettings { admin_token: Some(Secret::new(ADMIN)) };
+    let api = ApiSettings { admin_token: admin_token.map(Secret::new) };
     Node::open(parts, settings, &api).await.expect("opens")
 }

@@ -8,7 +8,7 @@ use wicketgate::sandbox::tracker::{TrackerFault, TrackerFaultKind};
 use crate::support::{Answer, TestNode, World, described::Described, until_said};
 
 /// The design's members; behind the bar what the answer may add.
-const BODIES: [(&str, &str, &str); 13] = [
+const BODIES: [(&str, &str, &str); 15] = [
     (
         "connection",
         "id name status kind mode tracker local_short_name remote_short_name description created_at activated_at prefer links \
@@ -39,9 +39,11 @@ const BODIES: [(&str, &str, &str); 13] = [
     ("published", "outgoing incoming version at by note", ""),
     ("job", "id kind status done total counts", "connection_id paused detail created_at ended_at by"),
     ("token", "id name scopes connections expires_at", ""),
+    ("user", "id name role created_at last_sign_in_at", ""),
+    ("audit", "at token_id user_id by action subject detail", ""),
 ];
 
-fn looks_like(kind: &str, body: &Value) {
+pub(super) fn looks_like(kind: &str, body: &Value) {
     let (_, must, may) = BODIES.iter().find(|(name, ..)| *name == kind).expect("a body of the design");
     let has: BTreeSet<&str> = body.as_object().unwrap_or_else(|| panic!("{kind}: {body}")).keys().map(String::as_str).collect();
     let must: BTreeSet<&str> = must.split_whitespace().collect();
@@ -52,14 +54,21 @@ fn looks_like(kind: &str, body: &Value) {
 }
 
 /// Calls a node and holds every answer against the document.
-struct Judge<'n> {
+pub(super) struct Judge<'n> {
     node: &'n TestNode,
     described: &'n Described,
     seen: &'n RefCell<BTreeSet<String>>,
 }
 
 impl Judge<'_> {
-    async fn call(&self, method: &str, template: &str, filled: &[(&str, &str)], body: Option<Value>, status: u16) -> Value {
+    pub(super) async fn call(
+        &self,
+        method: &str,
+        template: &str,
+        filled: &[(&str, &str)],
+        body: Option<Value>,
+        status: u16,
+    ) -> Value {
         let mut path = template.to_owned();
         for (name, value) in filled {
             path = path.replace(&format!("{{{name}}}"), value);
@@ -76,7 +85,7 @@ impl Judge<'_> {
         body
     }
 
-    async fn get(&self, template: &str, filled: &[(&str, &str)]) -> Value {
+    pub(super) async fn get(&self, template: &str, filled: &[(&str, &str)]) -> Value {
         self.call("GET", template, filled, None, 200).await
     }
 }
@@ -97,6 +106,7 @@ async fn every_answer_is_as_the_design_and_the_document_have_it() {
     jobs(&public, id).await;
     trackers(&world, &public, &private).await;
     administration(&public, id).await;
+    super::users::walk(&public).await;
     let mut all = BTreeSet::new();
     for (path, operations) in described.document()["paths"].as_object().expect("paths") {
         all.extend(operations.as_object().expect("operations").keys().map(|method| format!("{method} {path}")));

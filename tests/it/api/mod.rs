@@ -7,3 +7,4 @@ mod repeats;
 mod requests;
 mod stream;
 mod tokens;
+mod users;

@@ -11,7 +11,7 @@ async fn token(node: &TestNode, by: &str, body: Value) -> (String, String) {
 }
 
 /// Scope that each call needs, least first; a call that is let in may still be refused for its content.
-const CALLS: [(&str, &str, &str); 29] = [
+const CALLS: [(&str, &str, &str); 31] = [
     ("read", "GET", "/connections"),
     ("read", "GET", "/connections/{id}"),
     ("read", "GET", "/connections/{id}/rules"),
@@ -39,6 +39,8 @@ const CALLS: [(&str, &str, &str); 29] = [
     ("configure", "POST", "/destinations/check"),
     ("admin", "GET", "/tokens"),
     ("admin", "POST", "/tokens"),
+    ("admin", "GET", "/users"),
+    ("admin", "POST", "/users"),
     ("admin", "GET", "/audit"),
     ("admin", "POST", "/trackers/support/sign-in"),
 ];

@@ -33,6 +33,7 @@ fn lowest(method: &str, path: &str) -> usize {
         "/resume",
     ];
     match (method, path) {
+        (_, path) if path.starts_with("/users") => 3,
         (_, "/tokens" | "/tokens/{id}" | "/audit" | "/trackers/{name}/rotate-token" | "/trackers/{name}/sign-in") => 3,
         ("get", _) => 0,
         ("post", "/destinations/check") => 2,
@@ -58,6 +59,7 @@ async fn operations(node: &TestNode) -> Vec<(String, String)> {
 fn filled(path: &str) -> String {
     path.replace("{id}", NOBODY)
         .replace("{trigger}", NOBODY)
+        .replace("{session}", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU")
         .replace("{name}", "nobody")
         .replace("{type}", "Case")
         .replace("{key}", "x")
@@ -207,6 +209,8 @@ async fn a_partners_token_sees_its_own_connection_and_nothing_else() {
     for (method, path) in [
         ("GET", "/tokens"),
         ("POST", "/tokens"),
+        ("GET", "/users"),
+        ("POST", "/users"),
         ("GET", "/audit"),
         ("POST", "/connections"),
         ("POST", "/invitations/inspect"),
