@@ -24,9 +24,10 @@ use tokio::sync::OnceCell as AsyncOnce;
 use super::{
     api,
     kit::{
-        Node, Problem, query,
+        Node, Problem,
         inside::{Answer, Ask, Inside},
         problem::Code,
+        query,
     },
 };
 

@@ -101,7 +101,12 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
 
 /// All doors. `/metrics` is among them unless it has a listener of its own.
 pub fn mount(config: &mut web::ServiceConfig, own_metrics: bool) {
-    config.configure(health::routes).configure(hooks::routes).configure(api::routes).configure(link::routes).configure(console::routes);
+    config
+        .configure(health::routes)
+        .configure(hooks::routes)
+        .configure(api::routes)
+        .configure(link::routes)
+        .configure(console::routes);
     if !own_metrics {
         config.configure(health::guarded_metrics);
     }

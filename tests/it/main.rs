@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod config_samples;
 mod connections;
+mod console;
 mod economy;
 mod fine_points;
 mod jobs;

@@ -81,7 +81,11 @@ impl GroupsPage {
     pub(crate) fn name(&self, id: &Option<ConnectionId>) -> String {
         match id {
             None => "this node".to_owned(),
-            Some(id) => self.connections.iter().find(|one| one.id == *id).map_or_else(|| "a connection".to_owned(), |one| one.name.clone()),
+            Some(id) => self
+                .connections
+                .iter()
+                .find(|one| one.id == *id)
+                .map_or_else(|| "a connection".to_owned(), |one| one.name.clone()),
         }
     }
 
@@ -118,7 +122,9 @@ async fn page(person: Person, asked: web::Query<Asked>) -> Result<HttpResponse, 
         return page::ok(&groups(&person, asked, Errors::default()).await?);
     }
     let mut api = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in [("connection_id", &asked.connection), ("code", &asked.code), ("title", &asked.title), ("cursor", &asked.cursor)] {
+    for (name, value) in
+        [("connection_id", &asked.connection), ("code", &asked.code), ("title", &asked.title), ("cursor", &asked.cursor)]
+    {
         if !value.is_empty() {
             api.append_pair(name, value);
         }
@@ -180,7 +186,7 @@ async fn many(Signed { person, form }: Signed) -> Result<HttpResponse, Refusal> 
                 done += part.done;
                 cursor = part.next;
             }
-            Err(problem) => return page::again(&groups(&person, Asked::default(), Errors::of(&problem, &[])).await?),
+            Err(problem) => return page::again(&problem, &groups(&person, Asked::default(), Errors::of(&problem, &[])).await?),
         }
         if cursor.is_none() {
             break;
@@ -214,7 +220,8 @@ async fn one_shown(person: &Person, id: ErrorId, typed: Option<&Form>, errors: E
         None => None,
     };
     let arrived = twin.as_ref().and_then(|twin| twin.remote_replica.as_ref());
-    let replica = typed.map(|form| form.get("replica").to_owned()).or_else(|| arrived.and_then(|it| serde_json::to_string_pretty(it).ok()));
+    let replica =
+        typed.map(|form| form.get("replica").to_owned()).or_else(|| arrived.and_then(|it| serde_json::to_string_pretty(it).ok()));
     let frame = Frame::of(person, Room::Errors, error.title.clone()).await?;
     Ok(OnePage { frame, error, twin, replica: replica.unwrap_or_default(), errors, may_operate: person.may(Scope::Operate) })
 }
@@ -237,7 +244,7 @@ async fn act(Signed { person, form }: Signed, id: web::Path<ErrorId>) -> Result<
             Ok(replica) => ("retry", json!({"replica": replica})),
             Err(error) => {
                 let errors = Errors::one("replica", &format!("This is not JSON: {error}."));
-                return page::again(&one_shown(&person, *id, Some(&form), errors).await?);
+                return page::unfit(&one_shown(&person, *id, Some(&form), errors).await?);
             }
         }
     } else {
@@ -245,6 +252,6 @@ async fn act(Signed { person, form }: Signed, id: web::Path<ErrorId>) -> Result<
     };
     match person.api.post::<ErrorRecord>(format!("/errors/{id}/{word}"), body).await {
         Ok(error) => Ok(page::go(&error.twin_id.map_or_else(|| "/errors?done=1".to_owned(), |twin| format!("/twins/{twin}")))),
-        Err(problem) => page::again(&one_shown(&person, *id, Some(&form), Errors::of(&problem, &["replica"])).await?),
+        Err(problem) => page::again(&problem, &one_shown(&person, *id, Some(&form), Errors::of(&problem, &["replica"])).await?),
     }
 }

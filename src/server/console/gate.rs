@@ -20,7 +20,12 @@ use actix_web::{
 use super::{form::Form, page};
 use crate::{
     domain::{token::Scope, user::User},
-    server::kit::{Caller, Code, Node, Problem, accounts::{self, SessionSecret}, body, inside::Api},
+    server::kit::{
+        Caller, Code, Node, Problem,
+        accounts::{self, SessionSecret},
+        body,
+        inside::Api,
+    },
 };
 
 type Wait<T> = Pin<Box<dyn Future<Output = Result<T, Refusal>>>>;

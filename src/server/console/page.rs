@@ -117,9 +117,7 @@ impl Frame {
 /// A page.
 pub(super) fn show(status: StatusCode, template: &impl Template) -> HttpResponse {
     match template.render() {
-        Ok(html) => {
-            HttpResponse::build(status).content_type("text/html; charset=utf-8").insert_header(policy()).body(html)
-        }
+        Ok(html) => HttpResponse::build(status).content_type("text/html; charset=utf-8").insert_header(policy()).body(html),
         Err(error) => {
             tracing::error!(%error, "a page could not be written");
             HttpResponse::InternalServerError().body("The page could not be written; the node's log says more.")
@@ -136,8 +134,13 @@ pub(super) fn ok(template: &impl Template) -> Result<HttpResponse, Refusal> {
     Ok(show(StatusCode::OK, template))
 }
 
-/// A form that was refused.
-pub(super) fn again(template: &impl Template) -> Result<HttpResponse, Refusal> {
+/// A form that the API refused, again with what was typed.
+pub(super) fn again(problem: &Problem, template: &impl Template) -> Result<HttpResponse, Refusal> {
+    Ok(show(StatusCode::from_u16(problem.code.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), template))
+}
+
+/// A form that the page itself cannot take.
+pub(super) fn unfit(template: &impl Template) -> Result<HttpResponse, Refusal> {
     Ok(show(StatusCode::UNPROCESSABLE_ENTITY, template))
 }
 
@@ -146,9 +149,10 @@ pub(super) fn go(path: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
 }
 
-/// Where to go on: only within this console.
+/// Where to go on: only within this console. Browsers read over tabs in an address and take a backslash for a slash.
 pub(super) fn within(next: &str) -> &str {
-    if next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') { next } else { "/" }
+    let plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if plain && next.starts_with('/') && !next.starts_with("//") { next } else { "/" }
 }
 
 #[derive(Template)]

@@ -1,6 +1,10 @@
 //! The first account, signing in and out.
 
-use actix_web::{HttpRequest, HttpResponse, http::{StatusCode, header}, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use askama::Template;
 use serde::Deserialize;
 
@@ -116,7 +120,7 @@ pub(super) async fn set_up_page(node: web::Data<Node>) -> Result<HttpResponse, R
 pub(super) async fn set_up(node: web::Data<Node>, request: HttpRequest, Open(form): Open) -> Result<HttpResponse, Refusal> {
     let refused = |errors: Errors| {
         let (secret, name) = (form.get("secret").to_owned(), form.get("name").to_owned());
-        page::again(&SetUpPage { frame: Frame::open("Set up"), secret, name, errors, done: false })
+        page::unfit(&SetUpPage { frame: Frame::open("Set up"), secret, name, errors, done: false })
     };
     if form.get("password") != form.get("again") {
         return refused(Errors::one("again", "Is not the same as the password above."));

@@ -148,7 +148,7 @@ async fn create(Signed { person, form }: Signed, id: web::Path<ConnectionId>) ->
     let typed = Typed::of(&form);
     match person.api.post::<Trigger>(format!("/connections/{id}/triggers"), typed.body()).await {
         Ok(_) => Ok(page::go(&format!("/connections/{id}/triggers"))),
-        Err(problem) => page::again(&shown(&person, *id, typed, at_filter(&problem)).await?),
+        Err(problem) => page::again(&problem, &shown(&person, *id, typed, at_filter(&problem)).await?),
     }
 }
 
@@ -233,7 +233,7 @@ async fn change(Signed { person, form }: Signed, ids: web::Path<(ConnectionId, T
     let typed = Typed::of(&form);
     match person.api.send(Method::PATCH, format!("/connections/{id}/triggers/{trigger}"), Some(typed.body())).await {
         Ok(()) => Ok(page::go(&format!("/connections/{id}/triggers"))),
-        Err(problem) => page::again(&one_shown(&person, (id, trigger), Some(typed), at_filter(&problem)).await?),
+        Err(problem) => page::again(&problem, &one_shown(&person, (id, trigger), Some(typed), at_filter(&problem)).await?),
     }
 }
 
@@ -242,7 +242,7 @@ async fn run(Signed { person, .. }: Signed, ids: web::Path<(ConnectionId, Trigge
     let (id, trigger) = ids.into_inner();
     match person.api.post::<Job>(format!("/connections/{id}/triggers/{trigger}/run"), json!({})).await {
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
-        Err(problem) => page::again(&one_shown(&person, (id, trigger), None, at_filter(&problem)).await?),
+        Err(problem) => page::again(&problem, &one_shown(&person, (id, trigger), None, at_filter(&problem)).await?),
     }
 }
 

@@ -95,8 +95,7 @@ pub(super) async fn list_errors(tx: &mut SqliteTx<'_>, filter: &ErrorFilter, pag
 
 pub(super) async fn error_groups(tx: &mut SqliteTx<'_>, filter: &ErrorFilter, most: u32) -> Got<Vec<ErrorGroup>> {
     // Of the columns that are not grouped, SQLite takes those of the row with the greatest time.
-    let mut sql =
-        QueryBuilder::<Sqlite>::new("SELECT body, tracker, code, COUNT(*), MAX(occurred_at) FROM errors WHERE TRUE");
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT body, tracker, code, COUNT(*), MAX(occurred_at) FROM errors WHERE TRUE");
     that_pass(&mut sql, filter)?;
     sql.push(" GROUP BY connection_id, code, body ->> '$.title', tracker ORDER BY 5 DESC, id LIMIT ").push_bind(i64::from(most));
     let read = |row: &SqliteRow| Ok(ErrorGroup { newest: read_error(row)?, count: count(row, 3)? });

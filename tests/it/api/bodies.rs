@@ -186,6 +186,9 @@ async fn rules(private: &Judge<'_>, id: &str) {
     let saved = private.call("PUT", "/connections/{id}/rules", &at, Some(draft), 200).await;
     looks_like("draft", &saved["draft"]);
     assert_eq!((&saved["problems"][0]["field"], &saved["problems"][0]["line"]), (&json!("incoming"), &json!(1)), "{saved}");
+    let texts = json!({"outgoing": "", "incoming": "entity.summary = );"});
+    let checked = private.call("POST", "/connections/{id}/rules/check", &at, Some(texts), 200).await;
+    assert_eq!(checked["problems"][0]["line"], 1, "{checked}");
     // The draft does not parse, and so it is told.
     let trial = json!({"direction": "incoming", "replica": {"summary": "s"}});
     let tried = private.call("POST", "/connections/{id}/rules/test", &at, Some(trial), 200).await;
@@ -319,6 +322,8 @@ async fn errors(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
     assert!(error["detail"].as_str().is_some_and(|text| text.contains("must not be blue")), "{error}");
     let id = error["id"].as_str().expect("an id");
     assert_eq!(private.get("/errors/{id}", &[("id", id)]).await, *error);
+    let groups = private.get("/errors/groups", &[]).await;
+    assert_eq!((&groups["items"][0]["count"], &groups["items"][0]["newest"]), (&json!(1), error), "{groups}");
     let twin = error["twin_id"].as_str().expect("a twin");
     let parked = private.get("/twins/{id}", &[("id", twin)]).await;
     assert_eq!((&parked["status"], &parked["error"]["id"]), (&json!("parked"), &json!(id)), "{parked}");

@@ -36,7 +36,7 @@ fn lowest(method: &str, path: &str) -> usize {
         (_, path) if path.starts_with("/users") => 3,
         (_, "/tokens" | "/tokens/{id}" | "/audit" | "/trackers/{name}/rotate-token" | "/trackers/{name}/sign-in") => 3,
         ("get", _) => 0,
-        ("post", "/destinations/check") => 2,
+        ("post", "/destinations/check" | "/connections/{id}/rules/check") => 2,
         ("post", path) if operate.iter().any(|end| path.ends_with(end)) => 1,
         ("delete", "/twins/{id}" | "/jobs/{id}") => 1,
         _ => 2,

@@ -28,8 +28,8 @@ use actix_web::{HttpResponse, web};
 
 use self::{
     bodies::{
-        CheckQuestion, Checked, CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published, PublishedNow, RollBack, RulesBody,
-        VersionLine, VersionsQuery,
+        CheckQuestion, Checked, CompareQuery, Comparison, DeclarationsQuery, Draft, NewDraft, Publication, Published,
+        PublishedNow, RollBack, RulesBody, VersionLine, VersionsQuery,
     },
     checking::Texts,
     comparing::Side,

@@ -81,7 +81,10 @@ pub(super) async fn step(Signed { person, form }: Signed) -> Result<HttpResponse
     }
     let inspected: Inspected = match person.api.post("/invitations/inspect", json!({"code": code})).await {
         Ok(inspected) => inspected,
-        Err(problem) => return page::again(&shown(&person, code, Errors::of(&at_code(problem), &["code"])).await?),
+        Err(problem) => {
+            let problem = at_code(problem);
+            return page::again(&problem, &shown(&person, code, Errors::of(&problem, &["code"])).await?);
+        }
     };
     if !form.has("accept") {
         let page = shown(&person, code, Errors::default()).await?;
@@ -100,14 +103,17 @@ pub(super) async fn step(Signed { person, form }: Signed) -> Result<HttpResponse
         Err(problem) => {
             let page = shown(&person, code, Errors::of(&problem, &["name", "tracker", "description"])).await?;
             let reached = reach(&person, &inspected.url).await;
-            page::again(&AcceptPage {
-                inspected: Some(inspected),
-                reached: Some(reached),
-                tracker: form.get("tracker").to_owned(),
-                name: form.get("name").to_owned(),
-                description: form.get("description").to_owned(),
-                ..page
-            })
+            page::again(
+                &problem,
+                &AcceptPage {
+                    inspected: Some(inspected),
+                    reached: Some(reached),
+                    tracker: form.get("tracker").to_owned(),
+                    name: form.get("name").to_owned(),
+                    description: form.get("description").to_owned(),
+                    ..page
+                },
+            )
         }
     }
 }

@@ -151,21 +151,21 @@ async fn destination(person: &Person, mut typed: Typed, private: bool) -> Result
     }
     if typed.url.is_empty() {
         let message = "Enter the address of your partner's node, or choose “I don't have a URL”.";
-        return page::again(&shown(person, Step::Destination, typed, Errors::one("destination_url", message)).await?);
+        return page::unfit(&shown(person, Step::Destination, typed, Errors::one("destination_url", message)).await?);
     }
     match ask(person, &typed.url).await {
         Ok(found) => {
             let found = told(&found);
             if found.tone != Tone::Good {
                 let errors = Errors::one("destination_url", &found.word);
-                return page::again(&shown(person, Step::Destination, typed, errors).await?);
+                return page::unfit(&shown(person, Step::Destination, typed, errors).await?);
             }
             let page = shown(person, Step::Type, typed, Errors::default()).await?;
             page::ok(&NewPage { found: Some(found), ..page })
         }
         Err(problem) => {
             let problem = Problem { errors: Vec::new(), detail: told_problem(&problem), ..problem }.at("destination_url");
-            page::again(&shown(person, Step::Destination, typed, Errors::of(&problem, &DESTINATION)).await?)
+            page::again(&problem, &shown(person, Step::Destination, typed, Errors::of(&problem, &DESTINATION)).await?)
         }
     }
 }
@@ -268,7 +268,7 @@ async fn make(person: &Person, typed: Typed) -> Result<HttpResponse, Refusal> {
             } else {
                 Step::Information
             };
-            page::again(&shown(person, step, typed, errors).await?)
+            page::again(&problem, &shown(person, step, typed, errors).await?)
         }
     }
 }

@@ -97,16 +97,13 @@ async fn back(person: &Person, id: ConnectionId, done: Result<(), Problem>) -> R
         Ok(()) => Ok(page::go(&format!("/connections/{id}"))),
         Err(problem) => {
             let errors = Errors::of(&problem, &["name", "description", "remote.url"]);
-            page::again(&shown(person, id, errors).await?)
+            page::again(&problem, &shown(person, id, errors).await?)
         }
     }
 }
 
 /// `POST /connections/{id}/change`
-pub(super) async fn change(
-    Signed { person, form }: Signed,
-    id: web::Path<ConnectionId>,
-) -> Result<HttpResponse, Refusal> {
+pub(super) async fn change(Signed { person, form }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     let mut body = json!({
         "name": form.get("name"),
         "description": form.get("description"),
@@ -128,34 +125,22 @@ async fn switch(person: &Person, id: ConnectionId, word: &str) -> Result<HttpRes
 }
 
 /// `POST /connections/{id}/activate`
-pub(super) async fn activate(
-    Signed { person, .. }: Signed,
-    id: web::Path<ConnectionId>,
-) -> Result<HttpResponse, Refusal> {
+pub(super) async fn activate(Signed { person, .. }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     switch(&person, *id, "activate").await
 }
 
 /// `POST /connections/{id}/deactivate`
-pub(super) async fn deactivate(
-    Signed { person, .. }: Signed,
-    id: web::Path<ConnectionId>,
-) -> Result<HttpResponse, Refusal> {
+pub(super) async fn deactivate(Signed { person, .. }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     switch(&person, *id, "deactivate").await
 }
 
 /// `POST /connections/{id}/confirm`
-pub(super) async fn confirm(
-    Signed { person, .. }: Signed,
-    id: web::Path<ConnectionId>,
-) -> Result<HttpResponse, Refusal> {
+pub(super) async fn confirm(Signed { person, .. }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     switch(&person, *id, "confirm").await
 }
 
 /// `POST /connections/{id}/invitation`: a new code, shown once.
-pub(super) async fn invite(
-    Signed { person, .. }: Signed,
-    id: web::Path<ConnectionId>,
-) -> Result<HttpResponse, Refusal> {
+pub(super) async fn invite(Signed { person, .. }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     let made: Result<Invitation, Problem> = person.api.post(format!("/connections/{id}/invitation"), json!({})).await;
     match made {
         Ok(invitation) => {
@@ -174,10 +159,7 @@ pub(super) async fn invite(
 }
 
 /// `POST /connections/{id}/revoke`
-pub(super) async fn revoke(
-    Signed { person, .. }: Signed,
-    id: web::Path<ConnectionId>,
-) -> Result<HttpResponse, Refusal> {
+pub(super) async fn revoke(Signed { person, .. }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     let done = person.api.send(Method::DELETE, format!("/connections/{id}/invitation"), None).await;
     back(&person, *id, done).await
 }
@@ -206,7 +188,7 @@ pub(super) async fn delete(Signed { person, form }: Signed, id: web::Path<Connec
     let page = delete_shown(&person, *id, Errors::default()).await?;
     if form.get("name").trim() != page.connection.name {
         let errors = Errors::one("name", "Type the connection's name exactly as it stands above.");
-        return page::again(&DeletePage { errors, ..page });
+        return page::unfit(&DeletePage { errors, ..page });
     }
     person.api.send(Method::DELETE, format!("/connections/{id}"), None).await?;
     Ok(page::go("/connections"))

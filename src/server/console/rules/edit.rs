@@ -152,8 +152,7 @@ async fn shown(person: &Person, id: ConnectionId, form: Option<&Form>) -> Result
     let (mut outgoing, mut incoming, mut base, mut over) =
         (rules.published.outgoing.clone(), rules.published.incoming.clone(), rules.published.version, String::new());
     if let Some(draft) = &rules.draft {
-        (outgoing, incoming, base, over) =
-            (draft.outgoing.clone(), draft.incoming.clone(), draft.base, draft.at.to_string());
+        (outgoing, incoming, base, over) = (draft.outgoing.clone(), draft.incoming.clone(), draft.base, draft.at.to_string());
     }
     let mut found = found(&rules.problems);
     let mut asked = Asked { entity_type: "Case".to_owned(), ..Asked::default() };
@@ -228,7 +227,7 @@ pub(super) async fn save(Signed { person, form }: Signed, id: web::Path<Connecti
         Err(problem) => {
             let overtaken = problem.code == Code::RuleChanged;
             let errors = Errors::of(&problem, &["outgoing", "incoming"]);
-            page::again(&EditPage { errors, overtaken, ..shown(&person, *id, Some(&form)).await? })
+            page::again(&problem, &EditPage { errors, overtaken, ..shown(&person, *id, Some(&form)).await? })
         }
     }
 }
@@ -268,7 +267,7 @@ pub(super) async fn test(Signed { person, form }: Signed, id: web::Path<Connecti
             Ok(replica) => body["replica"] = replica,
             Err(error) => {
                 let errors = Errors::one("replica", &format!("This is not JSON: {error}."));
-                return page::again(&EditPage { errors, ..page });
+                return page::unfit(&EditPage { errors, ..page });
             }
         }
     }
@@ -277,7 +276,7 @@ pub(super) async fn test(Signed { person, form }: Signed, id: web::Path<Connecti
         Ok(trial) => page::ok(&EditPage { trial: Some(trial), ..page }),
         Err(problem) => {
             let errors = Errors::of(&problem, &["entity_type", "key", "replica"]);
-            page::again(&EditPage { errors, ..page })
+            page::again(&problem, &EditPage { errors, ..page })
         }
     }
 }

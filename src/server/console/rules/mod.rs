@@ -11,11 +11,7 @@ use actix_web::web;
 use serde::Deserialize;
 
 use super::text::When;
-use crate::{
-    clock::Time,
-    rules::checks::Severity,
-    server::kit::FieldError,
-};
+use crate::{clock::Time, rules::checks::Severity, server::kit::FieldError};
 
 /// Mounts the room.
 pub(super) fn routes(config: &mut web::ServiceConfig) {

@@ -99,7 +99,7 @@ pub(super) async fn publish(Signed { person, form }: Signed, id: web::Path<Conne
         Err(problem) => {
             let page = shown(&person, *id, Errors::of(&problem, &["note"])).await?;
             let found = if problem.code == Code::RuleUnfit { found(&problem.errors) } else { page.found };
-            page::again(&PublishPage { note: form.get("note").to_owned(), found, ..page })
+            page::again(&problem, &PublishPage { note: form.get("note").to_owned(), found, ..page })
         }
     }
 }
@@ -112,7 +112,7 @@ pub(super) async fn preview(Signed { person, form }: Signed, id: web::Path<Conne
     };
     match person.api.post::<Job>(format!("/connections/{id}/rules/preview"), body).await {
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
-        Err(problem) => page::again(&shown(&person, *id, Errors::of(&problem, &[])).await?),
+        Err(problem) => page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?),
     }
 }
 
@@ -120,6 +120,6 @@ pub(super) async fn preview(Signed { person, form }: Signed, id: web::Path<Conne
 pub(super) async fn reapply(Signed { person, .. }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     match person.api.post::<Job>(format!("/connections/{id}/rules/reapply"), json!({})).await {
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
-        Err(problem) => page::again(&shown(&person, *id, Errors::of(&problem, &[])).await?),
+        Err(problem) => page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?),
     }
 }

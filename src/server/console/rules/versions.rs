@@ -72,8 +72,7 @@ pub(crate) struct VersionPage {
 async fn shown(person: &Person, id: ConnectionId, version: u32, errors: Errors) -> Result<VersionPage, Refusal> {
     let connection: Connection = person.api.get(format!("/connections/{id}")).await?;
     let published: Published = person.api.get(format!("/connections/{id}/rules/versions/{version}")).await?;
-    let differs: Comparison =
-        person.api.get(format!("/connections/{id}/rules/compare?from={version}&to=published")).await?;
+    let differs: Comparison = person.api.get(format!("/connections/{id}/rules/compare?from={version}&to=published")).await?;
     Ok(VersionPage {
         frame: Frame::of(person, Room::Connections, format!("Version {version} of {}", connection.name)).await?,
         connection,
@@ -98,6 +97,6 @@ pub(super) async fn rollback(Signed { person, form }: Signed, id: web::Path<Conn
     let done: Result<Published, Problem> = person.api.post(format!("/connections/{id}/rules/rollback"), body).await;
     match done {
         Ok(_) => Ok(page::go(&format!("/connections/{id}/rules/versions"))),
-        Err(problem) => page::again(&shown(&person, *id, version, Errors::of(&problem, &["note"])).await?),
+        Err(problem) => page::again(&problem, &shown(&person, *id, version, Errors::of(&problem, &["note"])).await?),
     }
 }

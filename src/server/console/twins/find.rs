@@ -110,7 +110,9 @@ async fn shown(person: &Person, asked: Asked, errors: Errors) -> Result<FindPage
 /// What each tracker here was told of a record of that key, where it was told anything.
 async fn elsewhere(person: &Person, key: &str) -> Result<Vec<WhereIs>, Refusal> {
     let trackers: List<Tracker> = person.api.get("/trackers").await?;
-    let part = |text: &str| -> String { url::form_urlencoded::byte_serialize(text.trim().as_bytes()).collect::<String>().replace('+', "%20") };
+    let part = |text: &str| -> String {
+        url::form_urlencoded::byte_serialize(text.trim().as_bytes()).collect::<String>().replace('+', "%20")
+    };
     let mut found = Vec::new();
     for tracker in trackers.items {
         let entity_type = if tracker.kind == "salesforce" { "Case" } else { "issue" };
@@ -131,14 +133,14 @@ pub(super) async fn sync_now(Signed { person, form }: Signed) -> Result<HttpResp
     let asked = Asked { key: form.get("key").to_owned(), ..Asked::default() };
     let Ok(id) = connection.parse::<ConnectionId>() else {
         let errors = Errors::one("connection", "Choose a connection.");
-        return page::again(&shown(&person, asked, errors).await?);
+        return page::unfit(&shown(&person, asked, errors).await?);
     };
     let made: Result<Twin, Problem> = person.api.post(format!("/connections/{id}/twins"), body).await;
     match made {
         Ok(twin) => Ok(page::go(&format!("/twins/{}", twin.id))),
         Err(problem) => {
             let errors = Errors::of(&problem, &["entity_type", "key", "connection"]);
-            page::again(&shown(&person, asked, errors).await?)
+            page::again(&problem, &shown(&person, asked, errors).await?)
         }
     }
 }

@@ -85,7 +85,6 @@ fn record(entity: Option<&EntityRef>) -> String {
     entity.map_or_else(|| "not made yet".to_owned(), |entity| format!("{} {}", entity.entity_type, entity.key))
 }
 
-
 /// One step of a record's story.
 #[derive(Debug, Deserialize)]
 pub(super) struct Step {
@@ -171,7 +170,9 @@ pub(super) fn compared(ours: Option<&Fields>, theirs: Option<&Fields>) -> Vec<Bo
         .into_iter()
         .map(|name| {
             let (a, b) = (ours.get(name).unwrap_or(&Value::Null), theirs.get(name).unwrap_or(&Value::Null));
-            Both { name: name.clone(), ours: value(a), theirs: value(b), differ: !crate::domain::replica::same(a, b) }
+            // Each side has its own key, always.
+            let differ = name != "key" && !crate::domain::replica::same(a, b);
+            Both { name: name.clone(), ours: value(a), theirs: value(b), differ }
         })
         .collect();
     fields.sort_by_key(|field| !field.differ);

@@ -85,7 +85,7 @@ pub(super) async fn sync_now(Signed { person, .. }: Signed, id: web::Path<TwinId
     };
     match done {
         Ok(()) => Ok(page::go(&format!("/twins/{id}"))),
-        Err(problem) => page::again(&shown(&person, *id, "", Errors::of(&problem, &[])).await?),
+        Err(problem) => page::again(&problem, &shown(&person, *id, "", Errors::of(&problem, &[])).await?),
     }
 }
 

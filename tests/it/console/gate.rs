@@ -1,0 +1,203 @@
+//! Who may open which page, and that no form passes that a page of ours did not send.
+
+use serde_json::json;
+
+use super::visitor::{PASSWORD, Visitor};
+use crate::support::{Settings, World};
+
+const ROLES: [&str; 4] = ["read", "operate", "configure", "admin"];
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Every page and form of the console, read from its sources, so that none is forgotten here: method and path.
+fn routes() -> Vec<(String, String)> {
+    fn walk(folder: &std::path::Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).expect("text");
+                for part in text.split("resource(\"").skip(1) {
+                    let (path, rest) = part.split_once('"').expect("a literal");
+                    let rest = rest.split(".service(").next().expect("a part").split(';').next().expect("a part");
+                    for method in ["get", "post"] {
+                        if rest.contains(&format!("{method}()")) {
+                            found.push((method.to_owned(), path.to_owned()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/console"), &mut found);
+    assert!(found.len() > 40, "the routes were found: {found:?}");
+    found
+}
+
+/// Open to everybody.
+const OPEN: [&str; 3] = ["/sign-in", "/setup", "/assets/{hash}/{name}"];
+
+fn filled(path: &str) -> String {
+    path.replace("{version}", "1")
+        .replace("{name}", "nobody")
+        .replace("{id}", NOBODY)
+        .replace("{trigger}", NOBODY)
+        .replace("{session}", "none")
+        .replace("{user}", NOBODY)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sees_a_page_and_no_forged_form_passes() {
+    let world = World::with(Settings { joined: false, ..Settings::default() }).await;
+    let nobody = Visitor::nobody(&world.public);
+    let admin = Visitor::with_role(&world.public, "admin").await;
+    for (method, path) in routes() {
+        if OPEN.contains(&path.as_str()) {
+            continue;
+        }
+        let at = filled(&path);
+        if method == "get" {
+            let page = nobody.get(&at).await;
+            assert_eq!(page.status, 303, "{path}");
+            assert!(page.location.starts_with("/sign-in?next=%2F"), "{path}: {}", page.location);
+            continue;
+        }
+        let ours = ("sec-fetch-site", "same-origin");
+        assert_eq!(nobody.forge(&at, &[ours], &[]).await.status, 303, "{path} without a session");
+        let token = ("_token", admin.token.as_str());
+        for (what, headers, fields) in [
+            ("without a token", vec![ours], vec![]),
+            ("with a wrong token", vec![ours], vec![("_token", "A234567890123456789012345678901234567890123")]),
+            ("from elsewhere", vec![("sec-fetch-site", "cross-site")], vec![token]),
+            ("from a neighbour", vec![("sec-fetch-site", "same-site")], vec![token]),
+            ("from a foreign page of an old browser", vec![("origin", "https://evil.example")], vec![token]),
+            ("that does not say from where", vec![], vec![token]),
+        ] {
+            let page = admin.forge(&at, &headers, &fields).await;
+            assert_eq!(page.status, 403, "{path} {what}: {}", page.html);
+        }
+    }
+    // The sign-in itself has no session yet; a foreign page cannot sign somebody in, either.
+    let fields = [("name", "admin person"), ("password", PASSWORD)];
+    assert_eq!(nobody.forge("/sign-in", &[("sec-fetch-site", "cross-site")], &fields).await.status, 403);
+    world.stop().await;
+}
+
+/// The lowest role that a form wants.
+fn lowest(path: &str) -> usize {
+    let operate = [
+        "/twins/sync",
+        "/sync",
+        "/stop",
+        "/link",
+        "/many",
+        "/act",
+        "/activate",
+        "/deactivate",
+        "/run",
+        "/triggers/count",
+        "/rules/preview",
+        "/rules/reapply",
+        "/reconcile",
+    ];
+    match path {
+        "/sign-out" | "/invitation-file" | "/settings/password" | "/settings/sessions/{session}" | "/settings/sessions" => 0,
+        path if path.starts_with("/settings/") || path.ends_with("/rotate-token") || path.ends_with("/sign-in") => 3,
+        path if path.starts_with("/trackers/") => 1,
+        path if operate.iter().any(|end| path.ends_with(end)) => 1,
+        _ => 2,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_may_what_its_scope_may() {
+    let world = World::start().await;
+    let case = world.new_case(json!({"Subject": "Seen"}));
+    world.issue_with("Seen").await;
+    let id = world.connection.clone();
+    let twin = world.public.twin_of(&case).await.expect("a twin")["id"].as_str().expect("an id").to_owned();
+    for (role, rank) in ROLES.into_iter().zip(0..) {
+        let person = Visitor::with_role(&world.public, role).await;
+        for (method, path) in routes() {
+            if OPEN.contains(&path.as_str()) || matches!(path.as_str(), "/live" | "/sign-out") {
+                continue;
+            }
+            if method == "get" {
+                let at = path.replace("{name}", "support");
+                let at = if at.starts_with("/twins/") { at.replace("{id}", &twin) } else { at.replace("{id}", &id) };
+                let page = person.get(&at.replace("{version}", "0")).await;
+                let missing = page.status == 404
+                    && (path.contains("{trigger}") || path.starts_with("/errors/") || path.starts_with("/jobs/"));
+                let closed = page.status == 403 && rank < 3 && path.starts_with("/settings");
+                assert!(matches!(page.status, 200 | 303) || missing || closed, "{role} at {path}: {} {}", page.status, page.html);
+                continue;
+            }
+            // What is meant is not there, so nothing is done; whoever may not is told first.
+            let page = person.post(&filled(&path), &[]).await;
+            assert_eq!(page.status == 403, rank < lowest(&path), "{role} at {path}: {} {}", page.status, page.html);
+        }
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_hold_no_script_and_no_style_of_their_own() {
+    let world = World::start().await;
+    let admin = Visitor::with_role(&world.public, "admin").await;
+    let id = world.connection.clone();
+    for path in [
+        "/sign-in".to_owned(),
+        "/setup".to_owned(),
+        "/connections".to_owned(),
+        "/connections/new".to_owned(),
+        "/connections/accept".to_owned(),
+        format!("/connections/{id}"),
+        format!("/connections/{id}/rules"),
+        format!("/connections/{id}/triggers"),
+        format!("/connections/{id}/delete"),
+        "/twins".to_owned(),
+        "/errors".to_owned(),
+        "/queue".to_owned(),
+        "/jobs".to_owned(),
+        "/triggers".to_owned(),
+        format!("/connections/{NOBODY}"),
+    ] {
+        let page = admin.get(&path).await;
+        assert!(page.policy.starts_with("default-src 'none'") && !page.policy.contains("unsafe"), "{path}: {}", page.policy);
+        let html = page.html.to_lowercase();
+        assert_eq!(html.matches("<script").count(), html.matches("<script type=\"module\" src=\"/assets/").count(), "{path}");
+        for forbidden in [" style=", "<style", "javascript:", " onclick=", " onload=", " onsubmit="] {
+            assert!(!html.contains(forbidden), "{path} holds {forbidden}");
+        }
+    }
+    let style = admin.get("/connections").await.html;
+    let asset = style
+        .split("href=\"")
+        .find(|part| part.contains("console.css"))
+        .and_then(|part| part.split('"').next())
+        .expect("a path")
+        .to_owned();
+    let answer = admin.request(reqwest::Method::GET, &asset).send().await.expect("an answer");
+    assert_eq!(answer.headers()["cache-control"], "public, max-age=31536000, immutable");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_ended_leads_back_to_where_it_was() {
+    let world = World::with(Settings { joined: false, ..Settings::default() }).await;
+    let mut person = Visitor::with_role(&world.public, "operate").await;
+    let page = person.post("/sign-out", &[]).await;
+    assert_eq!((page.status, page.location.as_str()), (303, "/sign-in"));
+    let page = person.get("/twins?key=5005i000000010AAAQ").await;
+    assert_eq!((page.status, page.location.as_str()), (303, "/sign-in?next=%2Ftwins%3Fkey%3D5005i000000010AAAQ"));
+    // Only within this console.
+    for next in ["https://evil.example/", "//evil.example", "/\\evil.example", "evil"] {
+        let fields = [("name", "operate person"), ("password", PASSWORD), ("next", next)];
+        let page = person.forge("/sign-in", &[("sec-fetch-site", "same-origin")], &fields).await;
+        assert_eq!((page.status, page.location.as_str()), (303, "/"), "{next}");
+    }
+    let page = person.sign_in("operate person", "wrong").await;
+    assert!(matches!(page.status, 401 | 422) && page.says("value=\"operate person\""), "what was typed stays: {}", page.html);
+    world.stop().await;
+}

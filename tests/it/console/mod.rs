@@ -1,0 +1,6 @@
+//! The console by HTTP: who sees which page, every form behind one gate, and what a stranger wrote is text.
+
+mod foreign_text;
+mod gate;
+mod visitor;
+mod wizards;
