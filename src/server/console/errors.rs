@@ -237,6 +237,7 @@ async fn one_page(person: Person, id: web::Path<ErrorId>) -> Result<HttpResponse
 
 /// `POST /errors/{id}/act`: retry, skip, or retry with another replica.
 async fn act(Signed { person, form }: Signed, id: web::Path<ErrorId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Operate)?;
     let (word, body) = if form.has("skip") {
         ("skip", json!({}))
     } else if form.has("edit") {
@@ -252,6 +253,10 @@ async fn act(Signed { person, form }: Signed, id: web::Path<ErrorId>) -> Result<
     };
     match person.api.post::<ErrorRecord>(format!("/errors/{id}/{word}"), body).await {
         Ok(error) => Ok(page::go(&error.twin_id.map_or_else(|| "/errors?done=1".to_owned(), |twin| format!("/twins/{twin}")))),
-        Err(problem) => page::again(&problem, &one_shown(&person, *id, Some(&form), Errors::of(&problem, &["replica"])).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &one_shown(&person, *id, Some(&form), Errors::of(&problem, &["replica"])).await?)
+        }
     }
 }

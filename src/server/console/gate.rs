@@ -97,6 +97,11 @@ impl Person {
         self.api.caller().may(scope)
     }
 
+    /// Refuses what the role does not allow, where a page has work of its own before it asks the API.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), Problem> {
+        self.api.caller().require(scope)
+    }
+
     /// What forms of this session carry.
     pub(super) fn token(&self) -> String {
         self.secret.form_token()

@@ -163,6 +163,10 @@ async fn act(Signed { person, form }: Signed, id: web::Path<JobId>) -> Result<Ht
     };
     match done {
         Ok(()) => Ok(page::go(&format!("/jobs/{id}"))),
-        Err(problem) => page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?)
+        }
     }
 }

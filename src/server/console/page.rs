@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{connection::Kind, token::Scope},
-    server::kit::Problem,
+    server::kit::{Code, Problem},
 };
 
 /// No inline script or style, nothing from elsewhere, in no frame.
@@ -132,6 +132,11 @@ fn policy() -> (header::HeaderName, &'static str) {
 /// A page that is as it should be.
 pub(super) fn ok(template: &impl Template) -> Result<HttpResponse, Refusal> {
     Ok(show(StatusCode::OK, template))
+}
+
+/// A refusal that leaves no form to be shown again: the person may not, or what was meant is not there.
+pub(super) fn closed(problem: Problem) -> Result<Problem, Refusal> {
+    if matches!(problem.code, Code::Forbidden | Code::NotFound) { Err(problem.into()) } else { Ok(problem) }
 }
 
 /// A form that the API refused, again with what was typed.

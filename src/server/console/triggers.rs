@@ -148,7 +148,11 @@ async fn create(Signed { person, form }: Signed, id: web::Path<ConnectionId>) ->
     let typed = Typed::of(&form);
     match person.api.post::<Trigger>(format!("/connections/{id}/triggers"), typed.body()).await {
         Ok(_) => Ok(page::go(&format!("/connections/{id}/triggers"))),
-        Err(problem) => page::again(&problem, &shown(&person, *id, typed, at_filter(&problem)).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &shown(&person, *id, typed, at_filter(&problem)).await?)
+        }
     }
 }
 
@@ -175,6 +179,7 @@ struct Told {
 
 /// `POST /connections/{id}/triggers/count`: how much would match, as a fragment beside the filter.
 async fn count(Signed { person, form }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Operate)?;
     let body = json!({"entity_type": form.get("entity_type"), "filter": form.get("filter")});
     let found = match person.api.post::<Counted>(format!("/connections/{id}/triggers/count"), body).await {
         Ok(Counted { matching, already_synced }) => {
@@ -233,7 +238,11 @@ async fn change(Signed { person, form }: Signed, ids: web::Path<(ConnectionId, T
     let typed = Typed::of(&form);
     match person.api.send(Method::PATCH, format!("/connections/{id}/triggers/{trigger}"), Some(typed.body())).await {
         Ok(()) => Ok(page::go(&format!("/connections/{id}/triggers"))),
-        Err(problem) => page::again(&problem, &one_shown(&person, (id, trigger), Some(typed), at_filter(&problem)).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &one_shown(&person, (id, trigger), Some(typed), at_filter(&problem)).await?)
+        }
     }
 }
 
@@ -242,7 +251,11 @@ async fn run(Signed { person, .. }: Signed, ids: web::Path<(ConnectionId, Trigge
     let (id, trigger) = ids.into_inner();
     match person.api.post::<Job>(format!("/connections/{id}/triggers/{trigger}/run"), json!({})).await {
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
-        Err(problem) => page::again(&problem, &one_shown(&person, (id, trigger), None, at_filter(&problem)).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &one_shown(&person, (id, trigger), None, at_filter(&problem)).await?)
+        }
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) async fn step(Signed { person, form }: Signed) -> Result<HttpResponse
     let inspected: Inspected = match person.api.post("/invitations/inspect", json!({"code": code})).await {
         Ok(inspected) => inspected,
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let problem = at_code(problem);
             return page::again(&problem, &shown(&person, code, Errors::of(&problem, &["code"])).await?);
         }
@@ -101,6 +102,7 @@ pub(super) async fn step(Signed { person, form }: Signed) -> Result<HttpResponse
     match person.api.post::<Connection>("/invitations/accept", body).await {
         Ok(connection) => Ok(page::go(&format!("/connections/{}", connection.id))),
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let page = shown(&person, code, Errors::of(&problem, &["name", "tracker", "description"])).await?;
             let reached = reach(&person, &inspected.url).await;
             page::again(

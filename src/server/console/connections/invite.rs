@@ -20,7 +20,7 @@ use serde_json::json;
 use super::{List, Tracker};
 use crate::{
     clock::Time,
-    domain::{connection::Mode, ids::ConnectionId},
+    domain::{connection::Mode, ids::ConnectionId, token::Scope},
     link::Destination,
     server::{
         console::{
@@ -132,6 +132,7 @@ pub(super) async fn page(node: web::Data<Node>, person: Person) -> Result<HttpRe
 
 /// `POST /connections/new`
 pub(super) async fn step(Signed { person, form }: Signed) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Configure)?;
     let (at, typed) = (Step::of(form.get("step")), Typed::of(&form));
     if form.has("previous") {
         let before = if at == Step::Information { Step::Type } else { Step::Destination };
@@ -164,6 +165,7 @@ async fn destination(person: &Person, mut typed: Typed, private: bool) -> Result
             page::ok(&NewPage { found: Some(found), ..page })
         }
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let problem = Problem { errors: Vec::new(), detail: told_problem(&problem), ..problem }.at("destination_url");
             page::again(&problem, &shown(person, Step::Destination, typed, Errors::of(&problem, &DESTINATION)).await?)
         }
@@ -198,6 +200,7 @@ struct Found {
 
 /// `POST /connections/new/check`: the live check beside the field, as a fragment.
 pub(super) async fn check(Signed { person, form }: Signed) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Configure)?;
     let found = match ask(&person, form.get("destination_url").trim()).await {
         Ok(found) => told(&found),
         Err(problem) => State::new(Tone::Bad, told_problem(&problem)),
@@ -260,6 +263,7 @@ async fn make(person: &Person, typed: Typed) -> Result<HttpResponse, Refusal> {
         // The page was loaded again: the connection is there, and its code was shown.
         Err(problem) if problem.code == Code::IdempotencySecret => Ok(page::go("/connections")),
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let errors = Errors::of(&problem, &[&DESTINATION[..], &TYPE, &INFORMATION].concat());
             let step = if errors.any(&DESTINATION) {
                 Step::Destination

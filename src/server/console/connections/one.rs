@@ -96,6 +96,7 @@ async fn back(person: &Person, id: ConnectionId, done: Result<(), Problem>) -> R
     match done {
         Ok(()) => Ok(page::go(&format!("/connections/{id}"))),
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let errors = Errors::of(&problem, &["name", "description", "remote.url"]);
             page::again(&problem, &shown(person, id, errors).await?)
         }
@@ -185,6 +186,7 @@ pub(super) async fn delete_page(person: Person, id: web::Path<ConnectionId>) -> 
 
 /// `POST /connections/{id}/delete`
 pub(super) async fn delete(Signed { person, form }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Configure)?;
     let page = delete_shown(&person, *id, Errors::default()).await?;
     if form.get("name").trim() != page.connection.name {
         let errors = Errors::one("name", "Type the connection's name exactly as it stands above.");

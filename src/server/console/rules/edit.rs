@@ -225,6 +225,7 @@ pub(super) async fn save(Signed { person, form }: Signed, id: web::Path<Connecti
         Ok(_) if form.has("publish") => Ok(page::go(&format!("/connections/{id}/rules/publish"))),
         Ok(_) => page::ok(&EditPage { saved: true, ..shown(&person, *id, None).await? }),
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let overtaken = problem.code == Code::RuleChanged;
             let errors = Errors::of(&problem, &["outgoing", "incoming"]);
             page::again(&problem, &EditPage { errors, overtaken, ..shown(&person, *id, Some(&form)).await? })
@@ -253,6 +254,7 @@ pub(super) async fn check(Signed { person, form }: Signed, id: web::Path<Connect
 
 /// `POST /connections/{id}/rules/test`: tries the text in the editor on a record; nothing is written, anywhere.
 pub(super) async fn test(Signed { person, form }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Configure)?;
     let page = shown(&person, *id, Some(&form)).await?;
     let mut body = json!({"direction": if page.asked.incoming { "incoming" } else { "outgoing" }});
     if page.connection.is_script() {
@@ -275,6 +277,7 @@ pub(super) async fn test(Signed { person, form }: Signed, id: web::Path<Connecti
     match tried {
         Ok(trial) => page::ok(&EditPage { trial: Some(trial), ..page }),
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let errors = Errors::of(&problem, &["entity_type", "key", "replica"]);
             page::again(&problem, &EditPage { errors, ..page })
         }

@@ -97,6 +97,7 @@ pub(super) async fn publish(Signed { person, form }: Signed, id: web::Path<Conne
     match done {
         Ok(_) => Ok(page::go(&format!("/connections/{id}/rules/versions"))),
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let page = shown(&person, *id, Errors::of(&problem, &["note"])).await?;
             let found = if problem.code == Code::RuleUnfit { found(&problem.errors) } else { page.found };
             page::again(&problem, &PublishPage { note: form.get("note").to_owned(), found, ..page })
@@ -112,7 +113,11 @@ pub(super) async fn preview(Signed { person, form }: Signed, id: web::Path<Conne
     };
     match person.api.post::<Job>(format!("/connections/{id}/rules/preview"), body).await {
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
-        Err(problem) => page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?)
+        }
     }
 }
 
@@ -120,6 +125,10 @@ pub(super) async fn preview(Signed { person, form }: Signed, id: web::Path<Conne
 pub(super) async fn reapply(Signed { person, .. }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     match person.api.post::<Job>(format!("/connections/{id}/rules/reapply"), json!({})).await {
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
-        Err(problem) => page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?)
+        }
     }
 }

@@ -97,6 +97,10 @@ pub(super) async fn rollback(Signed { person, form }: Signed, id: web::Path<Conn
     let done: Result<Published, Problem> = person.api.post(format!("/connections/{id}/rules/rollback"), body).await;
     match done {
         Ok(_) => Ok(page::go(&format!("/connections/{id}/rules/versions"))),
-        Err(problem) => page::again(&problem, &shown(&person, *id, version, Errors::of(&problem, &["note"])).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &shown(&person, *id, version, Errors::of(&problem, &["note"])).await?)
+        }
     }
 }

@@ -128,6 +128,7 @@ async fn elsewhere(person: &Person, key: &str) -> Result<Vec<WhereIs>, Refusal> 
 
 /// `POST /twins/sync`: starts the sync of a record by its key.
 pub(super) async fn sync_now(Signed { person, form }: Signed) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Operate)?;
     let connection = form.get("connection").to_owned();
     let body = json!({"entity_type": form.get("entity_type"), "key": form.get("key")});
     let asked = Asked { key: form.get("key").to_owned(), ..Asked::default() };
@@ -139,6 +140,7 @@ pub(super) async fn sync_now(Signed { person, form }: Signed) -> Result<HttpResp
     match made {
         Ok(twin) => Ok(page::go(&format!("/twins/{}", twin.id))),
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let errors = Errors::of(&problem, &["entity_type", "key", "connection"]);
             page::again(&problem, &shown(&person, asked, errors).await?)
         }

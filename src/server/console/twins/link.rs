@@ -71,6 +71,7 @@ pub(super) async fn link(Signed { person, form }: Signed, id: web::Path<Connecti
     match made {
         Ok(twin) => Ok(page::go(&format!("/twins/{}", twin.id))),
         Err(problem) => {
+            let problem = page::closed(problem)?;
             let fields = ["local.entity_type", "local.key", "remote.entity_type", "remote.key"];
             page::again(&problem, &shown(&person, *id, typed, Errors::of(&problem, &fields)).await?)
         }

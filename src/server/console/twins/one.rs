@@ -75,6 +75,7 @@ pub(super) async fn page(person: Person, id: web::Path<TwinId>, part: web::Query
 
 /// `POST /twins/{id}/sync`: reads the record and sends what is new; a stopped pair is started again.
 pub(super) async fn sync_now(Signed { person, .. }: Signed, id: web::Path<TwinId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Operate)?;
     let twin: Twin = person.api.get(format!("/twins/{id}")).await?;
     let done = match &twin.local {
         Some(local) => {
@@ -85,7 +86,11 @@ pub(super) async fn sync_now(Signed { person, .. }: Signed, id: web::Path<TwinId
     };
     match done {
         Ok(()) => Ok(page::go(&format!("/twins/{id}"))),
-        Err(problem) => page::again(&problem, &shown(&person, *id, "", Errors::of(&problem, &[])).await?),
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let problem = page::closed(problem)?;
+            page::again(&problem, &shown(&person, *id, "", Errors::of(&problem, &[])).await?)
+        }
     }
 }
 
