@@ -37,6 +37,7 @@ async fn once(parts: &Parts) -> Result<(), StoreError> {
                 tx.forget_history(history).await?;
                 tx.forget_notices(notices).await?;
                 tx.forget_jobs(history).await?;
+                tx.forget_lookups(history).await?;
                 Ok(())
             })
         })

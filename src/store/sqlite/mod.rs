@@ -64,6 +64,7 @@ const MIGRATIONS: &[SqlMigration] = &[
     (3, "journal", include_str!("../../../migrations/sqlite/0003_journal.sql")),
     (4, "jobs", include_str!("../../../migrations/sqlite/0004_jobs.sql")),
     (5, "pauses", include_str!("../../../migrations/sqlite/0005_pauses.sql")),
+    (9, "lookups age", include_str!("../../../migrations/sqlite/0009_lookups_age.sql")),
 ];
 
 /// Commands that may wait before callers are held back.
