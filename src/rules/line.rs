@@ -102,8 +102,6 @@ impl Spawn for Processes {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .env_clear()
-            // Otherwise glibc asks for 128 KB more than it needs, each time that the heap grows.
-            .env("MALLOC_TOP_PAD_", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,7 +1,7 @@
 //! The child's side: the body of the hidden subcommand `wicketgate rule-worker`.
 //!
-//! The parent starts it with nothing in its environment but a word to the allocator. It gives up what it does not need
-//! before it reads the first byte, then answers jobs until its input ends or an engine had to be given up.
+//! The parent starts it with an empty environment. It gives up what it does not need before it reads the first byte,
+//! then answers jobs until its input ends or an engine had to be given up.
 
 use std::{
     io::{self, Read, Write},
