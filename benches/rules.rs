@@ -76,6 +76,8 @@ fn main() {
 
 async fn all() {
     let pool = pool();
+    pool.run("", &input("outgoing", "1"), &Nobody).await.expect("runs");
+    tell_memory("one run");
     for (name, source, limit) in [("outgoing", OUTGOING, "150 µs, 0.5 ms"), ("incoming", INCOMING, "150 µs, 0.5 ms")] {
         let inputs = [input(name, "1")];
         let mut took = runs(&pool, source, &inputs, RUNS).await;
@@ -87,10 +89,16 @@ async fn all() {
     let mut took = runs(&pool, OUTGOING, &many, RUNS).await;
     took.sort();
     println!("{CONNECTIONS} connections in turn, one worker: p50 {:.0} µs", took[RUNS / 2].as_secs_f64() * 1e6);
-    for worker in workers() {
-        println!("worker {worker}: {:.1} MB resident (at most 12)", resident(worker));
-    }
+    tell_memory(&format!("{CONNECTIONS} connections"));
     after_a_kill(&pool).await;
+}
+
+/// Pages of the program's and the libraries' files are the node's own, too: they are in memory once.
+fn tell_memory(after: &str) {
+    for worker in workers() {
+        let [all, files] = ["VmRSS:", "RssFile:"].map(|name| megabytes(worker, name));
+        println!("a worker after {after}: {all:.1} MB resident (at most 12), {files:.1} MB of them pages of files");
+    }
 }
 
 /// A rule that only a kill ends, and how long the next one waits after it.
@@ -201,8 +209,8 @@ fn workers() -> Vec<u32> {
     processes.filter(ours).collect()
 }
 
-fn resident(process: u32) -> f64 {
+fn megabytes(process: u32, name: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<f64>().map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
 }

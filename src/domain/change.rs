@@ -80,6 +80,30 @@ pub struct NewChange {
     pub correlation: CorrelationId,
 }
 
+impl NewChange {
+    /// A record that is to be looked at now for one connection, whatever its triggers say.
+    pub fn look(
+        tracker: &str,
+        (entity_type, key): (String, String),
+        connection: ConnectionId,
+        source: Source,
+        (now, correlation): (Time, CorrelationId),
+    ) -> Self {
+        Self {
+            tracker: tracker.to_owned(),
+            entity_type,
+            key,
+            source,
+            notice_id: None,
+            connection: Some(connection),
+            content: None,
+            received_at: now,
+            due_at: now,
+            correlation,
+        }
+    }
+}
+
 /// A stored change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {

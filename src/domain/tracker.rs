@@ -191,6 +191,8 @@ pub struct Traits {
     pub repeats_creates: bool,
     /// The light look works here.
     pub can_look: bool,
+    /// It can be asked for the records that match a filter, and for their number.
+    pub lists: bool,
     /// Rules may make requests of their own.
     pub takes_requests: bool,
 }

@@ -9,7 +9,7 @@
 //!
 //! [`Pool`] keeps a few children (`wicketgate rule-worker`), one job at a time each, and kills a child that has not
 //! answered after twice the wall-clock limit. The child ([`worker`]) confines itself and reads jobs until its input ends.
-//! It keeps an engine for each of the last few connections (`realm`, `sandbox`), and one more made ahead. An engine serves
+//! It keeps an engine for each of the last few connections (`realm`, `sandbox`), one of them made ahead. An engine serves
 //! again because nothing that a script can reach can be changed; the scripts of two connections never share one, except
 //! the built-in pair, which is ours. `world/*.js` builds what the rule sees, and checks what it leaves. [`limits`] has all
 //! limits on one page.

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     frame,
-    limits::{ANSWERED, ASK_WALL, ASKING, ASKS, MAX_BUSY, MAX_FRAME, MAX_WAITING},
+    limits::{ANSWERED, ASK_WALL, ASKING, ASKS, ENGINES, MAX_BUSY, MAX_FRAME, MAX_WAITING},
     line::{Line, Processes, Spawn},
     protocol::{Answer, Job, Kind, Reply, Said, Scene, Told, Verdict},
 };
@@ -201,12 +201,13 @@ impl<S: Spawn> Inner<S> {
         self.turns.acquire().await.map_err(|_| closed())
     }
 
-    /// An idle worker, best one that has an engine of this owner; else a new one.
+    /// An idle worker: best one that has an engine of this owner, or one made ahead; else a new one.
     fn line(&self, owner: &str) -> Result<Line, RuleError> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let known = idle.iter().rposition(|line| line.owners.iter().any(|known| known == owner));
-            let Some(at) = known.or_else(|| idle.len().checked_sub(1)) else { break };
+            let roomy = || idle.iter().rposition(|line| line.owners.len() < ENGINES);
+            let Some(at) = known.or_else(roomy).or_else(|| idle.len().checked_sub(1)) else { break };
             let mut line = idle.remove(at);
             if line.alive() {
                 return Ok(line);
@@ -252,6 +253,10 @@ impl<S> Talk<'_, '_, S> {
             match read(&bytes, self.id)? {
                 Said::Answer(answer) => return Ok(answer),
                 Said::Ask { ask, .. } => said = self.reply(&ask).await?,
+            }
+            // It did nothing but wait: no rule's fault. Whoever answered keeps the answer for the next run.
+            if !line.alive() {
+                return Err(RuleError::Engine("the worker ended while it waited for an answer".to_owned()));
             }
         }
     }
@@ -340,7 +345,7 @@ impl<S: Spawn> RuleEngine for Pool<S> {
 mod tests {
     use std::io;
 
-    use super::{super::limits::ENGINES, *};
+    use super::*;
 
     struct Nowhere;
 

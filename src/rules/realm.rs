@@ -106,6 +106,11 @@ impl Realm {
         u64::try_from(self.runtime.memory_usage().malloc_size).unwrap_or_default()
     }
 
+    /// Frees what is held in circles only.
+    pub fn sweep(&self) {
+        self.runtime.run_gc();
+    }
+
     /// How long the script itself took, since it began.
     pub fn own_time(&self, began: Instant) -> Duration {
         began.elapsed().saturating_sub(self.waited.get())

@@ -52,6 +52,13 @@ impl Sandbox {
         Ok(Self { loaded: HashMap::new(), realm: Realm::new(pipe)?, runs: 0 })
     }
 
+    /// Sweeps up what counting references does not free, once in a while: it takes longer than a run.
+    pub fn tidy(&self) {
+        if self.runs.is_multiple_of(limits::SWEPT) {
+            self.realm.sweep();
+        }
+    }
+
     /// Runs the script once.
     pub fn run(mut self, order: &Order<'_>) -> Ran {
         let started = Instant::now();

@@ -161,6 +161,7 @@ impl Tracker for Salesforce {
             keeps_writes: false,
             repeats_creates: false,
             can_look: self.settings.look != Look::Off,
+            lists: true,
             takes_requests: true,
         }
     }

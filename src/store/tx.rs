@@ -116,8 +116,10 @@ pub trait Tx: Send {
     async fn renew_journal(&mut self, connection: ConnectionId, twin: TwinId, again: bool) -> Got<()>;
     /// These works have ended.
     async fn end_journal(&mut self, works: &[RuleWork]) -> Got<()>;
-    /// Inserts or replaces.
-    async fn put_lookup(&mut self, lookup: &Lookup) -> Got<()>;
+    /// Inserts or replaces: it was looked for now.
+    async fn put_lookup(&mut self, lookup: &Lookup, now: Time) -> Got<()>;
+    /// Forgets those that looked before this, and for nothing since.
+    async fn forget_lookups(&mut self, before: Time) -> Got<u64>;
     /// Removes and gives those that looked for these records of the other sides.
     async fn take_lookups(&mut self, found: &[(ConnectionId, String)]) -> Got<Vec<Lookup>>;
     /// Types and keys of our records whose twin is the other side's record of this key.

@@ -38,6 +38,7 @@ async fn once(parts: &Parts) -> Result<(), StoreError> {
                 tx.forget_notices(notices).await?;
                 tx.forget_jobs(history).await?;
                 tx.forget_sessions(now.minus(user::IDLE), now.minus(user::LONGEST_SESSION)).await?;
+                tx.forget_lookups(history).await?;
                 Ok(())
             })
         })

@@ -7,6 +7,8 @@
 //! On the way out the asker's record is looked at anew. On the way in its events may have ended long since, so what they
 //! said is kept with the look-up and put into the inbox again, unless something newer waits there or was heard meanwhile.
 //!
+//! A parent that never comes is waited for as long as history is kept ([`super::housekeeping`]).
+//!
 //! Trap: an event that is taken up again must not name what changed: those fields would count as having gone back.
 
 use std::collections::BTreeMap;
@@ -49,7 +51,7 @@ pub(super) async fn settle(
     (now, correlation): (Time, CorrelationId),
 ) -> Result<(), StoreError> {
     for lookup in lookups {
-        tx.put_lookup(lookup).await?;
+        tx.put_lookup(lookup, now).await?;
     }
     let mut found: Vec<(ConnectionId, String)> = twins
         .iter()
@@ -75,19 +77,9 @@ async fn again(tx: &mut dyn Tx, lookup: Lookup, now: Time, correlation: Correlat
     match lookup.direction {
         Direction::Out => {
             let Some(local) = &twin.local else { return Ok(()) };
-            let change = NewChange {
-                tracker: twin.tracker.clone(),
-                entity_type: local.entity_type.clone(),
-                key: local.key.clone(),
-                source: Source::Engine,
-                notice_id: None,
-                connection: Some(twin.connection_id),
-                content: None,
-                received_at: now,
-                due_at: now,
-                correlation,
-            };
-            tx.add_changes(&[change]).await?;
+            let record = (local.entity_type.clone(), local.key.clone());
+            let look = NewChange::look(&twin.tracker, record, twin.connection_id, Source::Engine, (now, correlation));
+            tx.add_changes(&[look]).await?;
             release_changes(tx, twin.connection_id, twin.id, now).await
         }
         Direction::In => {

@@ -37,23 +37,12 @@ pub(super) struct Worker {
 pub(super) fn look_at(
     worker: &Worker,
     connection: ConnectionId,
-    (entity_type, key): (String, String),
+    record: (String, String),
     source: Source,
     correlation: Option<CorrelationId>,
 ) -> NewChange {
-    let now = worker.parts.clock.now();
-    NewChange {
-        tracker: worker.name.clone(),
-        entity_type,
-        key,
-        source,
-        notice_id: None,
-        connection: Some(connection),
-        content: None,
-        received_at: now,
-        due_at: now,
-        correlation: correlation.unwrap_or_else(|| CorrelationId(worker.parts.clock.id())),
-    }
+    let correlation = correlation.unwrap_or_else(|| CorrelationId(worker.parts.clock.id()));
+    NewChange::look(&worker.name, record, connection, source, (worker.parts.clock.now(), correlation))
 }
 
 /// Records in one pair of hands.

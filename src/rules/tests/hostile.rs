@@ -5,9 +5,14 @@ use std::{
     time::Instant,
 };
 
+use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::*;
+use crate::{
+    clock::Time,
+    domain::ask::{Ask, Host, Moment, Unanswered},
+};
 
 /// How a hostile rule may end.
 #[derive(Clone, Copy, Debug)]
@@ -270,6 +275,34 @@ async fn a_child_that_was_ended_while_idle_is_no_rules_fault() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     pool.run("", &input, &Nobody).await.expect("runs in another");
     assert_eq!(watched.0.lock().unwrap().len(), 2);
+}
+
+/// Ends the workers before it answers.
+struct Reaper(Watched);
+
+#[async_trait]
+impl Host for Reaper {
+    fn moment(&self) -> Moment {
+        Moment { now: Time(0), seed: 0 }
+    }
+
+    async fn ask(&self, _: Ask) -> Result<Value, Unanswered> {
+        for id in self.0.0.lock().unwrap().drain(..) {
+            kill_process(Pid::from_raw(id).expect("a process"), Signal::KILL).expect("our own child");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok(json!({}))
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_was_ended_while_it_waited_for_an_answer_is_no_rules_fault() {
+    let watched = Watched::default();
+    let pool = Pool::with(watched.clone(), 1, Duration::from_secs(5));
+    let input = outgoing(json!({}));
+    let ended = pool.run("httpClient.get('/x')", &input, &Reaper(watched)).await.expect_err("it ended");
+    assert_eq!(ended, RuleError::Engine("the worker ended while it waited for an answer".to_owned()));
+    pool.run("", &input, &Nobody).await.expect("runs in another");
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ pub enum FaultKind {
     Hang(u64),
     /// The work is done, nothing is answered for so many milliseconds, then the connection is dropped.
     HangAfterCommit(u64),
+    /// The work is done, and answered after so many milliseconds.
+    Late(u64),
     /// The work is done, the answer is lost.
     ResetAfterCommit,
     /// The connection is dropped before any work.

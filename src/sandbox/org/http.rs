@@ -59,6 +59,7 @@ pub(super) async fn any(shared: web::Data<Shared>, request: HttpRequest, body: w
             shared.clock.sleep(Duration::from_millis(millis)).await;
             return reset();
         }
+        Some(FaultKind::Late(millis)) => shared.clock.sleep(Duration::from_millis(millis)).await,
         _ => {}
     }
     if let Ok(date) = http_date(now).parse() {
@@ -107,6 +108,7 @@ fn broken(state: &mut State, fault: FaultKind, token: &str) -> Option<HttpRespon
         FaultKind::LockRow
         | FaultKind::Hang(_)
         | FaultKind::HangAfterCommit(_)
+        | FaultKind::Late(_)
         | FaultKind::ResetAfterCommit
         | FaultKind::ResetBefore => None,
     }

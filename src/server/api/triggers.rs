@@ -171,10 +171,7 @@ async fn synced(
 /// 409 where the tracker cannot be asked for what matches, so that a run would have nothing to go over.
 pub(super) async fn can_list(node: &Node, connection: &Connection, trigger: &Trigger) -> Result<(), Problem> {
     let tracker = check_filter(node, connection, &trigger.entity_type, &trigger.filter).await?;
-    match tracker.count(Asker::Person, &trigger.entity_type, &trigger.filter).await? {
-        Some(_) => Ok(()),
-        None => Err(untold()),
-    }
+    if tracker.traits().lists { Ok(()) } else { Err(untold()) }
 }
 
 fn untold() -> Problem {

@@ -54,6 +54,7 @@ impl Tracker for Desk {
             keeps_writes: false,
             repeats_creates: false,
             can_look: false,
+            lists: true,
             takes_requests: false,
         }
     }

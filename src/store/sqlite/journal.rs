@@ -13,6 +13,7 @@ use super::{
     tx::{Got, SqliteTx},
 };
 use crate::{
+    clock::Time,
     domain::{
         ask::Moment,
         history::Direction,
@@ -135,9 +136,9 @@ pub(super) async fn end_journal(tx: &mut SqliteTx<'_>, ended: &[RuleWork]) -> Go
     Ok(())
 }
 
-pub(super) async fn put_lookup(tx: &mut SqliteTx<'_>, lookup: &Lookup) -> Got<()> {
-    let sql = "INSERT OR REPLACE INTO lookups (connection_id, remote_key, twin_id, direction, epoch, n, event)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(super) async fn put_lookup(tx: &mut SqliteTx<'_>, lookup: &Lookup, now: Time) -> Got<()> {
+    let sql = "INSERT OR REPLACE INTO lookups (connection_id, remote_key, twin_id, direction, epoch, n, event, at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let query = query(sql)
         .bind(lookup.connection_id.to_string())
         .bind(&lookup.remote_key)
@@ -145,10 +146,15 @@ pub(super) async fn put_lookup(tx: &mut SqliteTx<'_>, lookup: &Lookup) -> Got<()
         .bind(word(&lookup.direction)?)
         .bind(signed(lookup.up_to.0))
         .bind(signed(lookup.up_to.1))
-        .bind(&lookup.event);
+        .bind(&lookup.event)
+        .bind(now.0);
     tx.run(query).await?;
     tx.shared.asked.store(true, Ordering::Relaxed);
     Ok(())
+}
+
+pub(super) async fn forget_lookups(tx: &mut SqliteTx<'_>, before: Time) -> Got<u64> {
+    tx.run(query("DELETE FROM lookups WHERE at < $1").bind(before.0)).await
 }
 
 pub(super) async fn take_lookups(tx: &mut SqliteTx<'_>, found: &[(ConnectionId, String)]) -> Got<Vec<Lookup>> {

@@ -128,8 +128,11 @@ impl Tx for SqliteTx<'_> {
     async fn end_journal(&mut self, works: &[RuleWork]) -> Got<()> {
         journal::end_journal(self, works).await
     }
-    async fn put_lookup(&mut self, lookup: &Lookup) -> Got<()> {
-        journal::put_lookup(self, lookup).await
+    async fn put_lookup(&mut self, lookup: &Lookup, now: Time) -> Got<()> {
+        journal::put_lookup(self, lookup, now).await
+    }
+    async fn forget_lookups(&mut self, before: Time) -> Got<u64> {
+        journal::forget_lookups(self, before).await
     }
     async fn take_lookups(&mut self, found: &[(ConnectionId, String)]) -> Got<Vec<Lookup>> {
         journal::take_lookups(self, found).await

@@ -66,6 +66,7 @@ const MIGRATIONS: &[SqlMigration] = &[
     (4, "jobs", include_str!("../../../migrations/sqlite/0004_jobs.sql")),
     (5, "pauses", include_str!("../../../migrations/sqlite/0005_pauses.sql")),
     (6, "people", include_str!("../../../migrations/sqlite/0006_people.sql")),
+    (7, "lookups age", include_str!("../../../migrations/sqlite/0007_lookups_age.sql")),
 ];
 
 /// Commands that may wait before callers are held back.

@@ -18,7 +18,7 @@ fn change(key: &str, size: usize) -> NewChange {
     NewChange {
         tracker: "support".to_owned(),
         entity_type: "Case".to_owned(),
-        key: key.to_owned() + &"x".repeat(size),
+        key: key.to_owned() + "x".repeat(size).as_str(),
         source: Source::Webhook,
         notice_id: None,
         connection: None,
@@ -166,6 +166,7 @@ async fn hot_statements_search_an_index() {
         "DELETE FROM journal WHERE (connection_id, twin_id, direction) IN
             (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))",
         "DELETE FROM lookups WHERE (connection_id, remote_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))",
+        "DELETE FROM lookups WHERE at < $1",
         "SELECT outgoing FROM rule_versions WHERE connection_id = $1 ORDER BY version DESC LIMIT 1",
         "SELECT body FROM history WHERE twin_id = $1 AND (at, id) < ($2, $3) ORDER BY at DESC, id DESC LIMIT $4",
         "SELECT memory FROM twins WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT 9",

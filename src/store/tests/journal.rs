@@ -89,7 +89,7 @@ async fn those_that_looked_are_taken_once() {
     let f = fresh().await;
     w!(f.store, tx => async {
         for one in [lookup(1, "HD-1", None), lookup(1, "HD-1", Some("{}")), lookup(2, "HD-1", None), lookup(1, "HD-2", None)] {
-            tx.put_lookup(&one).await?;
+            tx.put_lookup(&one, START).await?;
         }
         Ok(())
     })
@@ -100,6 +100,22 @@ async fn those_that_looked_are_taken_once() {
     assert_eq!(taken, [lookup(1, "HD-1", Some("{}")), lookup(2, "HD-1", None)]);
     let found = [(con(1), "HD-1".to_owned())];
     assert_eq!(w!(f.store, tx => async { tx.take_lookups(&found).await }).expect("none"), []);
+}
+
+#[tokio::test]
+async fn what_was_looked_for_long_ago_is_forgotten() {
+    let f = fresh().await;
+    w!(f.store, tx => async {
+        tx.put_lookup(&lookup(1, "HD-1", None), START).await?;
+        tx.put_lookup(&lookup(2, "HD-1", None), START).await?;
+        tx.put_lookup(&lookup(2, "HD-1", None), Time(START.0 + 1)).await
+    })
+    .expect("kept");
+    assert_eq!(w!(f.store, tx => tx.forget_lookups(START)).expect("too young"), 0);
+    assert_eq!(w!(f.store, tx => tx.forget_lookups(Time(START.0 + 1))).expect("forgotten"), 1);
+    let found = [(con(1), "HD-1".to_owned())];
+    let taken = w!(f.store, tx => async { tx.take_lookups(&found).await }).expect("taken");
+    assert_eq!(taken, [lookup(2, "HD-1", None)], "the one that looked again");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ use crate::{
         job::{Finding, Job, Status, Work},
         twin::{self, Twin},
     },
-    store::{StoreError, Topic},
+    store::{StoreError, Topic, Tx},
 };
 
 /// Jobs at once.
@@ -281,6 +281,19 @@ impl Task<'_> {
     }
 }
 
+/// Stores a job, unless the same is being done or too many are.
+async fn put(tx: &mut dyn Tx, job: &Job) -> Result<Result<(), Refused>, StoreError> {
+    let open: Vec<Job> = tx.open_jobs().await?.into_iter().filter(|other| other.connection_id == job.connection_id).collect();
+    if let Some(same) = open.iter().find(|other| other.work == job.work) {
+        return Ok(Err(Refused::State(format!("that is being done already, by the job {}", same.id))));
+    }
+    if open.len() >= MOST_OPEN {
+        return Ok(Err(Refused::State(format!("{MOST_OPEN} jobs of this connection have not ended yet"))));
+    }
+    tx.put_job(job).await?;
+    Ok(Ok(()))
+}
+
 impl Engine {
     /// Asks for work over many records.
     pub async fn start_job(&self, connection: ConnectionId, work: Work, by: String) -> Result<Job, Refused> {
@@ -292,20 +305,7 @@ impl Engine {
         }
         let (parts, connection) = (self.parts(), connection.id);
         let job = Job::new(JobId(parts.clock.id()), connection, work, by, parts.clock.now());
-        let write = parts.store.write("job_asked", move |tx| {
-            Box::pin(async move {
-                let open: Vec<Job> =
-                    tx.open_jobs().await?.into_iter().filter(|other| other.connection_id == connection).collect();
-                if let Some(same) = open.iter().find(|other| other.work == job.work) {
-                    return Ok(Err(Refused::State(format!("that is being done already, by the job {}", same.id))));
-                }
-                if open.len() >= MOST_OPEN {
-                    return Ok(Err(Refused::State(format!("{MOST_OPEN} jobs of this connection have not ended yet"))));
-                }
-                tx.put_job(&job).await?;
-                Ok(Ok(job))
-            })
-        });
+        let write = parts.store.write("job_asked", move |tx| Box::pin(async move { Ok(put(tx, &job).await?.map(|()| job)) }));
         write.await?
     }
 

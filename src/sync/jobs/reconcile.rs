@@ -169,18 +169,14 @@ async fn matching(task: &mut Task<'_>, trigger: &Trigger, repair: bool) -> Resul
     Ok(Step::Wait(SOON))
 }
 
-/// Leaves the rest to a run of that trigger, unless one goes on already.
+/// Leaves the rest to a run of that trigger; one that goes on already does for it.
 async fn run_trigger(task: &Task<'_>, trigger: &Trigger) -> Result<(), StoreError> {
     let work = Work::run_of(trigger);
     let clock = &task.worker.parts.clock;
     let job = Job::new(JobId(clock.id()), task.connection.id, work, task.job.by.clone(), clock.now());
-    let write = task.worker.parts.store.write("job_asked", move |tx| {
-        Box::pin(async move {
-            if tx.open_jobs().await?.iter().any(|open| open.connection_id == job.connection_id && open.work == job.work) {
-                return Ok(());
-            }
-            tx.put_job(&job).await
-        })
-    });
-    write.await
+    let write = task.worker.parts.store.write("job_asked", move |tx| Box::pin(async move { super::put(tx, &job).await }));
+    if let Err(refused) = write.await? {
+        tracing::info!(connection = %task.connection.id, "what is missing was not left to a run of the trigger: {refused}");
+    }
+    Ok(())
 }

@@ -372,7 +372,7 @@ fn fit(name: &str, new: &Value, description: &Description) -> Result<Option<Valu
     }
     let mark: String = replica::CUT_MARK.chars().take(length).collect();
     let kept: String = text.chars().take(length - mark.chars().count()).collect();
-    Ok(Some(Value::String(kept + &mark)))
+    Ok(Some(Value::String(kept + mark.as_str())))
 }
 
 /// Remembers, for the ping-pong stop, that their value replaced ours.

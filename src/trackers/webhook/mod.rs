@@ -250,6 +250,7 @@ impl Tracker for Webhook {
             keeps_writes: true,
             repeats_creates: true,
             can_look: false,
+            lists: false,
             takes_requests: false,
         }
     }

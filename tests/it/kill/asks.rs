@@ -115,3 +115,25 @@ async fn a_record_that_was_stored_before_the_kill_is_found_and_the_rule_goes_on_
     let parents: Vec<&Value> = comments.iter().map(|comment| &comment["ParentId"]).collect();
     assert_eq!((stage.world.org.handle.count("Case"), parents), (1, vec![&json!(case)]));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_killed_while_it_waits_costs_a_repeat_and_no_effect() {
+    let incoming = "const made = httpClient.post('/sobjects/Contact', { LastName: replica.summary });
+        entity.Description = made.id;";
+    let mut stage = stage(incoming).await;
+    unheard(&stage, "/sobjects/Contact", FaultKind::Late(1500));
+    stage.world.tracker.handle.create(&json!({"summary": "Pump"}));
+    until("the call", || stage.world.org.handle.count("Contact") == 1).await;
+    assert_ne!(stage.public.kill_workers(), 0);
+    stage.world.tracker.handle.create(&json!({"summary": "Valve"}));
+    stage.world.case_with("Valve").await;
+    assert_eq!(stage.world.org.handle.count("Case"), 1, "its neighbour goes on meanwhile");
+    let case = stage.world.case_with("Pump").await;
+    stage.quiet().await;
+    let contacts = stage.world.org.handle.all("Contact");
+    let made = contacts.iter().find(|contact| contact["LastName"] == "Pump").expect("a contact");
+    assert_eq!(stage.world.case_field(&case, "Description"), made["Id"], "the recorded answer");
+    assert_eq!((contacts.len(), calls(&stage, "POST", "/sobjects/Contact")), (2, 2), "one each");
+    stage.end();
+}

@@ -12,6 +12,7 @@ mod doubt;
 mod ends;
 mod flow;
 mod jobs;
+mod pauses;
 mod restored;
 mod room;
 mod stage;

@@ -83,11 +83,13 @@ impl Story {
                 return;
             }
             if begun.elapsed() > PATIENCE {
-                let twins = [world.public.twin_of(case).await, world.private.twin_of(issue).await];
-                panic!(
-                    "{wanted:?}, and there is {summaries:?} {descriptions:?}: {twins:?}\n{}",
-                    self.stage.errors_and_logs().await
-                );
+                let mut told = self.stage.errors_and_logs().await;
+                for (node, key) in [(&world.public, case), (&world.private, issue)] {
+                    let twin = node.twin_of(key).await.unwrap_or_default();
+                    let history = node.get(&format!("/twins/{}/history", twin["id"].as_str().unwrap_or_default())).await;
+                    told.push_str(&format!("\n{twin}\n{history}"));
+                }
+                panic!("{wanted:?}, and there is {summaries:?} {descriptions:?}:\n{told}");
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -86,6 +86,22 @@ impl Process {
         command
     }
 
+    /// `kill -9` to the children that run its rules: how many there were.
+    #[cfg(target_os = "linux")]
+    pub fn kill_workers(&self) -> usize {
+        let of_ours = |id: &i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+            parent == Some(self.pid())
+        };
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+        let workers: Vec<i32> = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(of_ours).collect();
+        for worker in &workers {
+            kill_process(Pid::from_raw(*worker).expect("a process"), Signal::KILL).expect("killed");
+        }
+        workers.len()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
