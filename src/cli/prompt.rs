@@ -45,9 +45,10 @@ fn line(from: impl Read) -> anyhow::Result<Secret> {
 }
 
 async fn typed(question: &str) -> anyhow::Result<Secret> {
+    // Quiet first: what is typed before that would be shown, and is thrown away.
+    let quiet = Quiet::begin()?;
     write!(io::stderr(), "{question}")?;
     io::stderr().flush()?;
-    let quiet = Quiet::begin()?;
     let read = tokio::task::spawn_blocking(|| line(io::stdin()));
     let typed = tokio::select! {
         typed = read => typed?,
