@@ -192,6 +192,7 @@ pub async fn run(config: Config, forget_sealed: bool) -> anyhow::Result<()> {
     // A write beyond the limit on file sizes (`ulimit -f`) would end the process; handled, it fails as on a full disk.
     let _beyond = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(XFSZ))?;
     let node = Node::start(&config, Outside { forget_sealed, ..Outside::system()? }).await?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     for address in &node.addresses {
         tracing::info!(node = config.node.name, "listening on {address}");
     }
@@ -205,7 +206,6 @@ pub async fn run(config: Config, forget_sealed: bool) -> anyhow::Result<()> {
             "no program can use the API: make a token with an account, or set WICKETGATE_ADMIN_TOKEN (or `[api] admin_token`) and start again"
         );
     }
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         () = node.stopping() => {}
         _ = terminate.recv() => {}

@@ -21,6 +21,7 @@ mod job;
 mod many;
 mod node;
 mod output;
+mod prompt;
 mod rule;
 mod sandbox;
 mod status;
@@ -29,6 +30,7 @@ mod tracker;
 mod trigger;
 mod twin;
 mod twin_files;
+mod user;
 mod wiring;
 
 use std::{ffi::OsString, fmt, io, process::ExitCode};
@@ -74,6 +76,8 @@ enum Command {
     Tracker(tracker::Args),
     /// Tokens for the API
     Token(token::Args),
+    /// Users: people's accounts for the console
+    User(user::Args),
     /// How the node is
     Status(status::Args),
     /// What waits, by connection and tracker
@@ -138,6 +142,7 @@ async fn run(command: Command, out: &mut Output) -> anyhow::Result<bool> {
         Command::Job(args) => return args.run(out).await,
         Command::Tracker(args) => return args.run(out).await,
         Command::Token(args) => args.run(out).await?,
+        Command::User(args) => args.run(out).await?,
         Command::Rule(args) => return args.run(out).await,
         Command::Status(args) => args.status(out).await?,
         Command::Queue(args) => args.queue(out).await?,

@@ -187,7 +187,7 @@ pub async fn sign_in(node: &Node, name: &str, password: Secret, from: &Visitor) 
     let signed_in = User { last_sign_in_at: Some(session.made_at), ..user.clone() };
     let wrong_before = match tried.in_a_row() {
         1 => String::new(),
-        row => format!(", after {} wrong passwords", row - 1),
+        row => format!("; wrong passwords before: {}", row - 1),
     };
     let detail = format!("{}, from {}{wrong_before}", user.name, from.address);
     let line = Caller::of_user(&user, &session).audit(node.now(), "user.sign_in", user.id.to_string(), detail);
