@@ -233,6 +233,8 @@ async fn word(worker: &Worker, connection: &Connection, twin: &mut Twin, record:
             url: remote.url.clone(),
         }),
     };
+    // What people did here since comes back, too, once it is in effect there.
+    plan::outgoing::remember_sent_values(&mut twin.memory, &entity.fields);
     twin.memory.base.clone_from(&entity.fields);
     twin.memory.sent = Some(replica);
     plan::settle::note_read(&mut twin.memory, &entity, record.read_at);

@@ -103,10 +103,11 @@ pub fn plan(memory: &mut Memory, seen: Seen<'_>) -> Decision {
     Decision::Send { changed, changes }
 }
 
-/// Fields of ours that people changed are about to be known there: when such a value comes back it is no change.
-fn remember_sent_values(memory: &mut Memory, fields: &Fields) {
+/// Fields of ours that people changed are about to be known there: when such a value comes back it is no change. Before
+/// anything of theirs is in effect here, any field may turn out to be one that the incoming rule assigns.
+pub fn remember_sent_values(memory: &mut Memory, fields: &Fields) {
     for name in replica::differences(&memory.base, fields) {
-        if memory.assigned.contains_key(&name) {
+        if memory.assigned.contains_key(&name) || memory.received.is_none() && memory.sent.is_some() {
             memory.sent_local.insert(name.clone(), value(fields, &name).clone());
         }
     }

@@ -120,6 +120,24 @@ fn going_back_to_an_old_value_is_a_change() {
 }
 
 #[test]
+fn a_value_that_left_before_anything_was_heard_is_known_when_it_comes_back() {
+    let (mut a, mut b) = pair();
+    a.record.insert("subject".into(), json!("two"));
+    let (two, two_changed) = a.send(2000).expect("differs");
+    // Theirs of before they heard of it crosses: the rule assigns the old subject, which is left alone.
+    b.record.insert("status".into(), json!("Working"));
+    let (crossing, crossing_changed) = b.send(2100).expect("differs");
+    a.receive(&crossing, &crossing_changed, &BTreeMap::from([("subject".to_owned(), Time(2000))]));
+    b.receive(&two, &two_changed, &BTreeMap::new());
+    assert_eq!((&a.record, a.record["subject"].as_str()), (&b.record, Some("two")));
+    b.record.insert("status".into(), json!("Closed"));
+    let (replica, changed) = b.send(3000).expect("differs");
+    a.record.insert("subject".into(), json!("three"));
+    a.receive(&replica, &changed, &BTreeMap::new());
+    assert_eq!((&a.record["subject"], &a.record["status"]), (&json!("three"), &json!("Closed")));
+}
+
+#[test]
 fn our_own_value_coming_back_overwrites_no_newer_edit() {
     let (mut a, mut b) = pair();
     b.record.insert("subject".into(), json!("two"));
