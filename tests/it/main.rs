@@ -2,6 +2,7 @@
 
 mod api;
 mod architecture;
+mod browser;
 mod cli;
 mod config_samples;
 mod connections;
