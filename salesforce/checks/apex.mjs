@@ -1,6 +1,7 @@
 // Reads every Apex class below a folder with a grammar of the language: what does not parse is told by line.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import { ApexParserFactory, ApexErrorListener } from '@apexdevtools/apex-parser';
 
 class Faults extends ApexErrorListener {

@@ -22,6 +22,7 @@ mod many;
 mod node;
 mod output;
 mod rule;
+mod salesforce;
 mod sandbox;
 mod status;
 mod token;
@@ -69,6 +70,8 @@ enum Command {
     Job(job::Args),
     /// Trackers: the systems beside the node
     Tracker(tracker::Args),
+    /// The metadata package for an org, and whether the org has what it brings
+    Salesforce(salesforce::Args),
     /// Tokens for the API
     Token(token::Args),
     /// How the node is
@@ -135,6 +138,7 @@ async fn run(command: Command, out: &mut Output) -> anyhow::Result<bool> {
         Command::Error(args) => return args.run(out).await,
         Command::Job(args) => return args.run(out).await,
         Command::Tracker(args) => return args.run(out).await,
+        Command::Salesforce(args) => return args.run(out).await,
         Command::Token(args) => args.run(out).await?,
         Command::Rule(args) => return args.run(out).await,
         Command::Status(args) => args.status(out).await?,
