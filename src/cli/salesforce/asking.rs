@@ -12,7 +12,7 @@ use super::super::{
     api::{ApiClient, Refused},
     output::clean,
 };
-use crate::salesforce::package::{FieldWish, Needs};
+use crate::salesforce::package::{ALWAYS_TOLD, FieldWish, Needs};
 
 /// Objects that orgs have from the beginning and that people sync.
 const STANDARD: [&str; 18] = [
@@ -214,7 +214,7 @@ fn wishes(object: &str, uses: &[Value], described: Option<&Value>, notes: &mut V
             for name in texts(&one[member]).filter(|name| is_name(name)) {
                 if single || field_of(described, name).is_some() {
                     found.entry(name.to_owned()).or_insert_with(|| wish(described, name)).written |= written;
-                } else {
+                } else if !any && !ALWAYS_TOLD.contains(&name) {
                     unknown.insert(name);
                 }
             }

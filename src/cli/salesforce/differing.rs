@@ -19,7 +19,7 @@ pub(super) fn changes(last: Option<&BTreeMap<String, String>>, now: &BTreeMap<St
         match last.get(path) {
             None => found.push(json!({"path": path, "change": "added", "lines": []})),
             Some(before) if before == text => {}
-            Some(before) => found.push(json!({"path": path, "change": "changed", "lines": lines(before, text)})),
+            Some(before) => found.push(json!({"path": path, "change": "changed", "lines": lines(path, before, text)})),
         }
     }
     let gone = last.keys().filter(|path| !now.contains_key(*path));
@@ -27,10 +27,13 @@ pub(super) fn changes(last: Option<&BTreeMap<String, String>>, now: &BTreeMap<St
     found
 }
 
-fn lines(before: &str, now: &str) -> Vec<String> {
+/// Lines with a value; those of metadata that only open and close say nothing.
+fn lines(path: &str, before: &str, now: &str) -> Vec<String> {
+    let says = |line: &str| !path.ends_with(".xml") || line.find("</").is_some_and(|at| at > 0);
     let mut count: BTreeMap<&str, i64> = BTreeMap::new();
-    before.lines().for_each(|line| *count.entry(line.trim()).or_default() -= 1);
-    now.lines().for_each(|line| *count.entry(line.trim()).or_default() += 1);
+    for (text, step) in [(before, -1), (now, 1)] {
+        text.lines().map(str::trim).filter(|line| says(line)).for_each(|line| *count.entry(line).or_default() += step);
+    }
     let told = count.into_iter().filter(|(_, times)| *times != 0).map(|(line, times)| {
         let line = if line.starts_with("<endpointUrl>") { "<endpointUrl>…</endpointUrl>" } else { line };
         format!("{} {line}", if times > 0 { '+' } else { '-' })

@@ -1,7 +1,7 @@
 //! The two forms in which components travel: source for the Salesforce CLI, metadata for a zip that any tool deploys.
 //!
-//! Trap: `package.xml` names the messages, not the `Workflow` around them: what else an org has on that object is left
-//! alone. In the source form the manifests do the same.
+//! Trap: a zip's `package.xml` names the messages, not the `Workflow` around them: what else an org has on that object is
+//! left alone. The CLI would put such a message into a folder that no org knows, so its manifests name the `Workflow`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,11 +34,11 @@ pub fn source_form(components: &[Component]) -> Tree {
     }
     for part in PARTS {
         let own = components.iter().filter(|one| one.part == part);
-        tree.insert(format!("manifest/{}.xml", part.folder()), manifest(own));
+        tree.insert(format!("manifest/{}.xml", part.folder()), manifest(own.map(as_the_cli_has_it)));
     }
     tree.insert("manifest/remove/package.xml".to_owned(), manifest([].into_iter()));
     let removed = components.iter().filter(|one| one.part == Part::Main && !NOT_REMOVED.contains(&one.kind.name));
-    tree.insert("manifest/remove/destructiveChanges.xml".to_owned(), manifest(removed));
+    tree.insert("manifest/remove/destructiveChanges.xml".to_owned(), manifest(removed.map(as_it_is)));
     tree
 }
 
@@ -57,7 +57,7 @@ pub fn metadata_form(components: &[Component], app: Option<Part>) -> Tree {
             }
         }
     }
-    tree.insert("package.xml".to_owned(), manifest(chosen.into_iter()));
+    tree.insert("package.xml".to_owned(), manifest(chosen.into_iter().map(as_it_is)));
     tree
 }
 
@@ -69,10 +69,22 @@ fn object_around(field: &str) -> String {
     )
 }
 
-fn manifest<'a>(components: impl Iterator<Item = &'a Component>) -> String {
+/// Type and member of a component.
+fn as_it_is(component: &Component) -> (&str, &str) {
+    (component.kind.name, &component.member)
+}
+
+fn as_the_cli_has_it(component: &Component) -> (&str, &str) {
+    match &component.files {
+        Files::One(object, _) if component.kind.name == "WorkflowOutboundMessage" => ("Workflow", object),
+        _ => as_it_is(component),
+    }
+}
+
+fn manifest<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut types: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for Component { kind, member, .. } in components {
-        types.entry(kind.name).or_default().insert(member);
+    for (name, member) in members {
+        types.entry(name).or_default().insert(member);
     }
     let mut text = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Package xmlns=\"{NAMESPACE}\">\n");
     for (name, members) in types {
