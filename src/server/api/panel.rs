@@ -16,7 +16,7 @@ use crate::{
         history::{Direction, HistoryLine, Outcome},
         ids::{ConnectionId, EntityRef, TwinId},
         token::Scope,
-        twin,
+        twin::{self, RemoteOutcome},
     },
     server::kit::{Caller, Node, Problem, query},
 };
@@ -47,8 +47,10 @@ pub struct PanelTwin {
     pub remote: Option<EntityRef>,
     /// When a change last took effect on either side.
     pub last_synced_at: Option<Time>,
-    /// What holds it up.
+    /// What holds it up here.
     pub error: Option<PanelError>,
+    /// The other side's last word on our events.
+    pub remote_outcome: Option<RemoteOutcome>,
 }
 
 /// A connection on which the record has no twin.
@@ -121,6 +123,7 @@ pub async fn status(
                     status: twin.status,
                     remote: twin.remote,
                     last_synced_at: twin.last_synced_at,
+                    remote_outcome: twin.remote_outcome,
                     error: error.map(|error| PanelError {
                         title: error.title,
                         advice: error.advice,

@@ -35,6 +35,13 @@ function named(remote) {
     return remote ? `${remote.entity_type} ${remote.key}` : 'The other side has not named its record yet.';
 }
 
+/* What holds the twin up, here or on the other side. */
+function trouble({ error, remote_outcome: theirs }) {
+    if (error) return error;
+    if (theirs?.outcome !== 'parked') return undefined;
+    return { title: theirs.title ?? 'The other side parked it.', advice: 'It is held up on the other side: the people there see why.' };
+}
+
 function shown(twin, stopping) {
     const [state, mark, explained] = STATES[twin.status] ?? [twin.status, '○', ''];
     const stopped = twin.status === 'stopped';
@@ -44,6 +51,7 @@ function shown(twin, stopping) {
         state,
         mark,
         explained,
+        error: trouble(twin),
         stateClass: `state ${twin.status}`,
         href: safe(twin.remote?.url),
         remoteText: named(twin.remote),

@@ -28,6 +28,7 @@ function twin(more) {
         remote: { entity_type: 'issue', key: '42', url: 'https://tracker.example/issues/42' },
         last_synced_at: '2026-11-27T10:15:00.250Z',
         error: null,
+        remote_outcome: null,
         ...more
     };
 }
@@ -84,6 +85,13 @@ describe('c-wicketgate-status', () => {
         const element = await panel(answer({ twins: [twin({ status: 'parked', error })] }));
         expect(text(element, 'state')).toBe('▲ Parked');
         expect(text(element, 'error')).toBe('The tracker refused the recordChange the record, then try again.');
+    });
+
+    it('tells that the other side is held up', async () => {
+        const theirs = { outcome: 'parked', title: 'The tracker refused the record', at: '2026-11-27T10:15:00Z' };
+        const element = await panel(answer({ twins: [twin({ remote_outcome: theirs })] }));
+        expect(text(element, 'error')).toContain('The tracker refused the record');
+        expect(text(element, 'error')).toContain('on the other side');
     });
 
     it('tells why a change was skipped', async () => {
