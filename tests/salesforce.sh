@@ -35,7 +35,9 @@ npm --prefix salesforce test --silent
 npm --prefix salesforce run --silent apex
 
 sample="${CARGO_TARGET_DIR:-target}/tmp/salesforce-package"
-if [ ! -d "$sample/source" ]; then
+# The tests leave it behind; one that is older than what it is made from is made again.
+if [ ! -d "$sample/source" ] ||
+    [ -n "$(find salesforce/templates salesforce/force-app src/salesforce/package -newer "$sample/source" -print -quit)" ]; then
     cargo test --quiet --locked --test it -- salesforce::package::the_same_wish >/dev/null
 fi
 sample="$(cd "$sample" && pwd)"

@@ -69,6 +69,7 @@ pub(super) async fn ask(
     if base_url.starts_with("http://") {
         notes.push(format!("{base_url} is not https: Salesforce would send what is in the records readably"));
     }
+    let extra = named_fields(fields, objects)?;
     let uses = uses(api, name).await?;
     check_objects(objects, types(api, name, &mut notes).await?, trust_names)?;
     let mut asked =
@@ -76,13 +77,8 @@ pub(super) async fn ask(
     for object in objects {
         let described = described(api, name, object).await?;
         let mut wishes = wishes(object, &uses, described.as_ref(), &mut asked.notes);
-        for field in fields {
-            let Some((of, field)) = field.split_once('.').filter(|(of, field)| is_name(of) && is_name(field)) else {
-                return Err(super::Usage(format!("--field: `{}` is not of the form Case.Region__c", clean(field))).into());
-            };
-            if of == object {
-                wishes.entry(field.to_owned()).or_insert_with(|| wish(described.as_ref(), field)).written = true;
-            }
+        for (_, field) in extra.iter().filter(|(of, _)| of == object) {
+            wishes.entry((*field).to_owned()).or_insert_with(|| wish(described.as_ref(), field)).written = true;
         }
         asked.needs.insert(object.clone(), Needs::of(&wishes));
         asked.wishes.insert(object.clone(), wishes);
@@ -109,6 +105,21 @@ async fn door(api: &ApiClient, name: &str) -> anyhow::Result<(Value, String, Str
     let Some(at) = endpoint.find("/salesforce/") else { anyhow::bail!("the node's address for messages is not one of its own") };
     let base = endpoint[..at].to_owned();
     Ok((tracker, endpoint, base))
+}
+
+/// Object and field of each `Case.Region__c`.
+fn named_fields<'a>(fields: &'a [String], objects: &[String]) -> anyhow::Result<Vec<(&'a str, &'a str)>> {
+    let mut named = Vec::new();
+    for typed in fields {
+        let Some((object, field)) = typed.split_once('.').filter(|(object, field)| is_name(object) && is_name(field)) else {
+            return Err(super::Usage(format!("--field: `{}` is not of the form Case.Region__c", clean(typed))).into());
+        };
+        if !objects.iter().any(|one| one == object) {
+            return Err(super::Usage(format!("--field: {object} is none of the objects {}", objects.join(", "))).into());
+        }
+        named.push((object, field));
+    }
+    Ok(named)
 }
 
 /// Whether a name can be that of an object or a field.

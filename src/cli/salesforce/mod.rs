@@ -73,9 +73,9 @@ struct Package {
     /// Which app a zip holds; a folder holds both
     #[arg(long, value_enum)]
     app: Option<App>,
-    /// Leave out the panel for record pages, and with it all code
-    #[arg(long)]
-    without_panel: bool,
+    /// Whether it holds the panel for record pages, and with it code; true unless told
+    #[arg(long, value_name = "true|false")]
+    panel: Option<bool>,
     /// One more field than the rules name, such as Case.Region__c
     #[arg(long = "field", value_name = "OBJECT.FIELD")]
     fields: Vec<String>,
@@ -106,8 +106,10 @@ enum LoginFlow {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum App {
-    ExternalClientApp,
-    ConnectedApp,
+    #[value(name = "external-client-app")]
+    External,
+    #[value(name = "connected-app")]
+    Connected,
     None,
 }
 
@@ -182,6 +184,8 @@ async fn make(api: &ApiClient, wish: Package, as_json: bool, out: &mut Output) -
     if flow == "jwt-bearer" && certificate.as_deref().is_none_or(|pem| !pem.contains("BEGIN CERTIFICATE")) {
         return Err(Usage("--certificate: jwt-bearer wants the certificate (PEM) of the key that signs".to_owned()).into());
     }
+    // What was taken once is not doubted again.
+    let trust_names = wish.trust_names || wish.objects.is_empty();
     let objects = listed(wish.objects, note, "objects");
     if objects.is_empty() {
         return Err(Usage("--objects: name the objects whose records are synced, such as Case,Account".to_owned()).into());
@@ -189,9 +193,8 @@ async fn make(api: &ApiClient, wish: Package, as_json: bool, out: &mut Output) -
     let fields = listed(wish.fields, note, "fields");
     let user = username(noted(wish.user, note, "user"))?;
     let contact = noted(wish.contact, note, "contact").unwrap_or_else(|| user.clone());
-    let Asked { base_url, endpoint, needs, notes, .. } =
-        asking::ask(api, &wish.tracker, &objects, &fields, wish.trust_names).await?;
-    let panel = !wish.without_panel;
+    let Asked { base_url, endpoint, needs, notes, .. } = asking::ask(api, &wish.tracker, &objects, &fields, trust_names).await?;
+    let panel = wish.panel.or_else(|| note?.inputs["panel"].as_bool()).unwrap_or(true);
     let inputs = json!({"tracker": wish.tracker, "user": user, "contact": contact, "flow": flow, "app": app, "panel": panel,
         "objects": objects, "fields": fields, "certificate": certificate});
     let wanted = Wanted {

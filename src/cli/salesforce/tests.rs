@@ -47,9 +47,11 @@ fn a_note_leads_nowhere_outside() {
     let outside = dir.path().join("precious");
     fs::write(&outside, "kept").expect("written");
     let note = fs::read_to_string(at.join("wicketgate.json")).expect("there");
+    // Its true hash, or it would only count as edited.
+    let sum = json!(crate::secret::base64url(&crate::secret::sha256(b"kept")));
     fs::write(
         at.join("wicketgate.json"),
-        note.replace("\"two.xml\"", "\"../precious\": \"x\",\n\"/etc/hostname\": \"x\",\n\"two.xml\""),
+        note.replace("\"two.xml\"", &format!("\"../precious\": {sum},\n{}: {sum},\n\"two.xml\"", json!(outside))),
     )
     .expect("written");
     write(&at, &[("three.xml", "3")], false).expect("again");

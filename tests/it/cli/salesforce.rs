@@ -149,6 +149,7 @@ async fn what_cannot_be_meant_is_refused() {
         (&["--objects", "a b", USER[0], USER[1]], 2, "no API name"),
         (&["--objects", "Case", "--user", "nobody"], 2, "no username"),
         (&["--objects", "Case", USER[0], USER[1], "--field", "Region__c"], 2, "of the form"),
+        (&["--objects", "Case", USER[0], USER[1], "--field", "Acount.Region__c"], 2, "none of the objects Case"),
         (&["--objects", "Case", USER[0], USER[1], "--flow", "jwt-bearer"], 2, "--certificate"),
         (&[USER[0], USER[1]], 2, "--objects"),
     ] {
@@ -162,6 +163,10 @@ async fn what_cannot_be_meant_is_refused() {
             .await;
     assert_eq!(taken.code, 0, "{}", taken.err);
     assert!(texts(&dir, INTEGRATION, "field").contains("Zebra__c.Stripes__c"));
+    let without = package(&world, &dir, &["--panel", "false"]).await;
+    assert!(without.code == 0 && !dir.join("force-app/main/default/classes").exists(), "{}", without.err);
+    let again = package(&world, &dir, &["--json"]).await;
+    assert_eq!(again.json()["changes"], json!([]), "names once trusted, and a panel once left out, stay so: {}", again.err);
     let precious = world.dir.path().join("precious");
     fs::create_dir(&precious).expect("made");
     fs::write(precious.join("notes.txt"), "mine").expect("written");

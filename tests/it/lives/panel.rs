@@ -37,6 +37,8 @@ async fn a_panel_syncs_links_and_stops_with_a_token_for_one_connection() {
         "{whole}"
     );
     assert!(whole["last"]["reason"].is_string(), "{whole}");
+    let used = world.public.call_as(&token, "GET", "/trackers/support/uses", None).await.good();
+    assert!(used["items"].as_array().is_some_and(|all| all.len() == 1 && all[0]["connection"] == "own"), "{used}");
     let call = async |method: &str, path: String, body| world.public.call_as(&token, method, &path, body).await;
     let record = json!({"entity_type": "Case", "key": case});
     call("POST", format!("/connections/{own}/twins"), Some(record.clone())).await.good();
