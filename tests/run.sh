@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All checks of the repository, as CI runs them: format, lints, dependency policy, tests.
-# Needs rustup and a C compiler. Safe to run again; stops at the first stage that fails.
+# All checks of the repository, as CI runs them: format, lints, dependency policy, tests, the package for Salesforce.
+# Needs rustup, a C compiler and Node.js. Safe to run again; stops at the first stage that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -65,4 +65,9 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
     cargo test --locked --no-fail-fast
 fi
+done_
+
+begin "salesforce"
+# The tests above left a package behind, which is shown to the Salesforce CLI.
+./tests/salesforce.sh
 done_

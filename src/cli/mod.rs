@@ -23,6 +23,7 @@ mod node;
 mod output;
 mod prompt;
 mod rule;
+mod salesforce;
 mod sandbox;
 mod status;
 mod token;
@@ -74,6 +75,8 @@ enum Command {
     Job(job::Args),
     /// Trackers: the systems beside the node
     Tracker(tracker::Args),
+    /// The metadata package for an org, and whether the org has what it brings
+    Salesforce(salesforce::Args),
     /// Tokens for the API
     Token(token::Args),
     /// Users: people's accounts for the console
@@ -141,6 +144,7 @@ async fn run(command: Command, out: &mut Output) -> anyhow::Result<bool> {
         Command::Error(args) => return args.run(out).await,
         Command::Job(args) => return args.run(out).await,
         Command::Tracker(args) => return args.run(out).await,
+        Command::Salesforce(args) => return args.run(out).await,
         Command::Token(args) => args.run(out).await?,
         Command::User(args) => args.run(out).await?,
         Command::Rule(args) => return args.run(out).await,

@@ -198,7 +198,7 @@ pub struct Traits {
 }
 
 /// A field, as describe tells.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Field {
     /// Name as rules use it.
     pub name: String,
@@ -213,6 +213,15 @@ pub struct Field {
     pub writable: bool,
     /// A create needs it.
     pub required: bool,
+    /// No two records share a value.
+    #[serde(default)]
+    pub unique: bool,
+    /// A key of another system: a record can be found and written by it.
+    #[serde(default)]
+    pub external_id: bool,
+    /// The tracker lets an admin give the right to it field by field; of others the right comes with the record.
+    #[serde(default)]
+    pub permissionable: bool,
     /// Listed values of a picklist; `None` for other types.
     pub values: Option<Vec<String>>,
     /// What a create that does not write it leaves there; `None`: not known beforehand.
@@ -227,6 +236,12 @@ pub struct Description {
     pub entity_type: String,
     /// Fields; empty where the tracker tells nothing, and then nothing is checked.
     pub fields: Vec<Field>,
+    /// Our user may make records; `None` where the tracker does not tell.
+    #[serde(default)]
+    pub createable: Option<bool>,
+    /// Our user may change records; `None` where the tracker does not tell.
+    #[serde(default)]
+    pub updateable: Option<bool>,
 }
 
 impl Description {
@@ -351,9 +366,9 @@ pub trait Tracker: Send + Sync {
     fn is_us(&self, _editor: &str) -> bool {
         false
     }
-    /// Whether a record of this type that we made shows the twin's id ([`Entity::mark`]).
-    fn marks(&self, _entity_type: &str) -> bool {
-        false
+    /// The field in which a record of this type that we made shows the twin's id ([`Entity::mark`]).
+    fn mark_field(&self, _entity_type: &str) -> Option<&str> {
+        None
     }
     /// What to add to the tracker's times to get the node's, in milliseconds, as last heard.
     fn clock_offset_ms(&self) -> i64 {

@@ -105,7 +105,7 @@ mod tests {
             writable: true,
             required: false,
             values: None,
-            default: None,
+            ..Field::default()
         }
     }
 
@@ -124,6 +124,7 @@ mod tests {
                 Field { label: "evil */ x\n y".to_owned(), ..field("my field", "string") },
                 field("comments", "string"),
             ],
+            ..Description::default()
         }
     }
 
@@ -178,7 +179,7 @@ mod tests {
                 values: Some(vec![value.clone(), "Plain".to_owned()]),
                 ..field(&name, &label)
             };
-            let own = Description { entity_type: value.clone(), fields: vec![field("First", "string"), odd, field("Last", "string")] };
+            let own = Description { entity_type: value.clone(), fields: vec![field("First", "string"), odd, field("Last", "string")], ..Description::default() };
             let (text, plain) = (declarations(&label, &[own]), declarations("c", &[]));
             let (open, names) = read(&text);
             proptest::prop_assert_eq!(open, 0);
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_tracker_that_tells_nothing_has_any_field() {
-        let text = declarations("c", &[Description { entity_type: "issue".to_owned(), fields: vec![] }]);
+        let text = declarations("c", &[Description { entity_type: "issue".to_owned(), ..Description::default() }]);
         assert!(text.contains("[field: string]: any;") && !text.contains("Entity0"), "{text}");
     }
 

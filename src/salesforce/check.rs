@@ -168,14 +168,15 @@ async fn permissions(sf: &Salesforce) -> Outcome {
     if faults.is_empty() {
         return ok(format!("May read, create and edit {}.", seen.join(", ")));
     }
-    let advice = "Give the integration user's permission set read, create and edit on these objects.";
+    let advice = "Deploy what `wicketgate salesforce package` makes for these objects, and assign Wicketgate_Integration to the integration user: read, create and edit on them.";
     Ok((CheckStatus::Failed, format!("{}.", faults.join("; ")), advice.to_owned()))
 }
 
 async fn external_fields(sf: &Salesforce) -> Outcome {
     if sf.settings().external_id_fields.is_empty() {
         let detail = "None is configured: a create whose answer is lost will wait for a person.";
-        let advice = "Install the metadata package and set external_id_fields = { Case = \"Wicketgate_Id__c\" }.";
+        let advice =
+            "Deploy what `wicketgate salesforce package` makes, and set external_id_fields = { Case = \"Wicketgate_Id__c\" }.";
         return Ok((CheckStatus::Skipped, detail.to_owned(), advice.to_owned()));
     }
     let mut faults = Vec::new();
@@ -202,7 +203,7 @@ async fn external_fields(sf: &Salesforce) -> Outcome {
     if faults.is_empty() {
         return ok("All are there: external ids, unique, and writable.");
     }
-    let advice = "Install the metadata package (Text of 36, External ID, Unique, case-sensitive), and give the integration user read and edit on the field.";
+    let advice = "Deploy what `wicketgate salesforce package` makes (Text of 36, External ID, Unique, case-sensitive), which gives the integration user read and edit on the field, too.";
     Ok((CheckStatus::Failed, format!("{}.", faults.join("; ")), advice.to_owned()))
 }
 
@@ -224,7 +225,7 @@ async fn senders(sf: &Salesforce) -> Result<(CheckStatus, String, String), Track
     }
     if silent > 0 {
         detail.push(format!("{silent} active users may edit cases but lack Send Outbound Messages: their saves send none."));
-        advice.push("Give them the permission by a permission set; until then the light look finds their changes.");
+        advice.push("Give it to them by the permission set Wicketgate_Send_Messages of the package; until then the light look finds their changes.");
     }
     if detail.is_empty() {
         detail.push("All active users who may edit cases send messages, and the integration user sends none.".to_owned());

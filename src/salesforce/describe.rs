@@ -109,6 +109,7 @@ fn read(value: &Value) -> Option<Described> {
     let mut out =
         Described { createable: flag(value, "createable"), updateable: flag(value, "updateable"), ..Described::default() };
     out.description.entity_type = value.get("name")?.as_str()?.to_owned();
+    (out.description.createable, out.description.updateable) = (Some(out.createable), Some(out.updateable));
     for field in value.get("fields")?.as_array()? {
         let Some(name) = field.get("name").and_then(Value::as_str) else { continue };
         let field_type = field.get("type").and_then(Value::as_str).unwrap_or("string").to_owned();
@@ -131,6 +132,9 @@ fn read(value: &Value) -> Option<Described> {
             length: field.get("length").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
             writable: rights.createable || rights.updateable,
             required: rights.createable && !flag_or(field, "nillable", true) && !flag(field, "defaultedOnCreate"),
+            unique: rights.unique,
+            external_id: rights.external_id,
+            permissionable: flag(field, "permissionable"),
             values: values(field, &field_type),
             default: default_of(field, &field_type),
             field_type,

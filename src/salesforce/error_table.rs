@@ -133,7 +133,7 @@ pub(super) const CALLS: &[Row] = &[
     row("INSUFFICIENT_ACCESS", "", Record, Hourly, "The integration user lacks a right",
         "Extend the integration user's permission set."),
     row("NOT_FOUND", "external id field", Configuration, Newer, "The external id field does not exist or is hidden",
-        "Install the metadata package, and give the integration user read and edit on the field of `external_id_fields`."),
+        "Deploy what `wicketgate salesforce package` makes, and give the integration user read and edit on the field of `external_id_fields`."),
     row("NOT_FOUND", "", Record, Newer, "Salesforce does not find it",
         "The record or object is gone or hidden from the integration user."),
     row("ENTITY_IS_DELETED", "", Record, Newer, "The record has been deleted",

@@ -22,6 +22,7 @@ mod look;
 mod matching;
 mod oauth;
 pub mod outbound;
+pub mod package;
 mod reading;
 mod rest;
 mod settings;

@@ -231,8 +231,8 @@ impl Tracker for Salesforce {
         self.user_id().is_some_and(|us| ids::same(editor, &us))
     }
 
-    fn marks(&self, entity_type: &str) -> bool {
-        self.mark_field(entity_type).is_some()
+    fn mark_field(&self, entity_type: &str) -> Option<&str> {
+        Self::mark_field(self, entity_type)
     }
 
     fn clock_offset_ms(&self) -> i64 {

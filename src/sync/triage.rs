@@ -56,7 +56,7 @@ pub(super) async fn triage(worker: &Worker, known: &Known, entity_type: &str, ch
     // Where a record shows our mark, a read tells whether it is ours; elsewhere it waits until that is known.
     if twins.is_empty()
         && !asked
-        && !worker.tracker.marks(entity_type)
+        && worker.tracker.mark_field(entity_type).is_none()
         && let Some(due) = own_create(worker, known, changes)
     {
         return Triage::Later(due);

@@ -1,6 +1,7 @@
 //! Every command against running nodes, as people and as programs call them.
 
 mod rules;
+mod salesforce;
 mod users;
 
 use std::process::{Command, Output};

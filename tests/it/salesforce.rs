@@ -7,6 +7,8 @@ mod check;
 mod door;
 mod logins;
 mod looks;
+mod metadata;
+mod package;
 mod reads;
 mod sandbox;
 mod writes;

@@ -20,6 +20,8 @@ mod tests;
 pub(super) mod token;
 mod uses;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use self::uses::{Act, Place, Use, Uses};
@@ -124,6 +126,38 @@ pub fn named_types(outgoing: &str, incoming: &str) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// The tracker's fields that a pair names, whatever entity type they are of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldUse {
+    /// Read by either rule.
+    pub read: BTreeSet<String>,
+    /// Assigned by the incoming rule.
+    pub written: BTreeSet<String>,
+    /// There are no others: the pair uses none by a name that it makes up.
+    pub whole: bool,
+}
+
+/// What a pair uses of `entity`.
+pub fn field_use(outgoing: &str, incoming: &str) -> FieldUse {
+    let mut found = FieldUse { whole: true, ..FieldUse::default() };
+    for source in [outgoing, incoming] {
+        let uses = uses::uses(source);
+        found.whole &= !uses.unseen && uses.shadowed.is_none();
+        for Use { name, act, .. } in uses.all {
+            if MEMBERS.contains(&name.as_str()) || LANGUAGE.contains(&name.as_str()) || name == "changed" {
+                continue;
+            }
+            if !matches!(act, Act::Assigned { also_read: false, .. }) {
+                found.read.insert(name.clone());
+            }
+            if act != Act::Read {
+                found.written.insert(name);
+            }
+        }
+    }
+    found
 }
 
 /// Findings in a pair, in order of place; the outgoing rule's first.

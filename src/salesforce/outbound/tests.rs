@@ -145,7 +145,7 @@ fn text_gets_the_form_that_rest_has() {
         writable: true,
         required: false,
         values: None,
-        default: None,
+        ..Field::default()
     };
     let description = Description {
         entity_type: "Case".into(),
@@ -158,6 +158,7 @@ fn text_gets_the_form_that_rest_has() {
             field("Description", "textarea"),
             field("Card__c", "encryptedstring"),
         ],
+        ..Description::default()
     };
     let fields = json!({"IsClosed": "false", "Estimated_Cost__c": "1.25E7", "SystemModstamp": "2026-11-23T02:41:07.000Z",
         "Target_Date__c": "2026-12-01", "Subject": "true", "Other__c": "1",

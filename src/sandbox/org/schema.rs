@@ -215,6 +215,12 @@ impl Field {
         !(matches!(self.kind, Kind::Base64 | Kind::Encrypted) || self.kind == Kind::TextArea && self.length > 255)
     }
 
+    /// The right to it is given field by field: never for system fields and for those that every record has.
+    pub(super) fn permissionable(&self) -> bool {
+        let always = matches!(self.name.as_str(), "OwnerId" | "Status" | "CaseNumber");
+        !always && !self.required && (self.createable || self.updateable || self.name.ends_with("__c"))
+    }
+
     /// The name by which a query walks to the record that this points at: `OwnerId` → `Owner`, `Case__c` → `Case__r`.
     pub(super) fn relationship(&self) -> Option<String> {
         let Kind::Reference(_) = self.kind else { return None };

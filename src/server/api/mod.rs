@@ -13,6 +13,7 @@ mod invitations;
 mod jobs;
 mod many;
 mod node;
+mod panel;
 mod rules;
 mod stream;
 mod tokens;
@@ -52,7 +53,7 @@ pub const BASE: &str = "/api/v1";
         triggers::list, triggers::create, triggers::count, triggers::get, triggers::patch, triggers::delete,
         twins::sync_now, twins::link, twin_lists::export, twin_lists::stop_many, twins::list, twins::get, twins::history, twins::stop,
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
-        trackers::describe, trackers::entity,
+        trackers::describe, trackers::entity, panel::status, rules::uses::uses,
         node::queue, node::status,
         jobs::list, jobs::get, jobs::report, jobs::cancel, jobs::pause, jobs::resume, jobs::run_trigger, jobs::preview,
         jobs::reapply, jobs::reconcile,
@@ -183,6 +184,8 @@ fn administering(config: &mut web::ServiceConfig) {
         .service(resource("/trackers/{name}/types").route(get().to(trackers::types)))
         .service(resource("/trackers/{name}/types/{type}").route(get().to(trackers::describe)))
         .service(resource("/trackers/{name}/entities/{type}/{key}").route(get().to(trackers::entity)))
+        .service(resource("/trackers/{name}/entities/{type}/{key}/status").route(get().to(panel::status)))
+        .service(resource("/trackers/{name}/uses").route(get().to(rules::uses::uses)))
         .service(resource("/queue").route(get().to(node::queue)))
         .service(resource("/status").route(get().to(node::status)))
         .service(resource("/stream").route(get().to(stream::stream)))

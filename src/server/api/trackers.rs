@@ -16,7 +16,7 @@ use crate::{
     domain::{
         change::Source,
         token::Scope,
-        tracker::{Caller as Asker, CheckStatus, CheckStep, Field, Tracker},
+        tracker::{Caller as Asker, CheckStatus, CheckStep, Description, Field, Tracker},
     },
     server::kit::{Body, Caller, Code, Node, Problem, query},
     store::Notice,
@@ -60,6 +60,12 @@ pub struct TypeBody {
 pub struct DescribedType {
     /// Name as rules use it.
     pub name: String,
+    /// Our user may make records; null where the tracker does not tell.
+    pub createable: Option<bool>,
+    /// Our user may change records; null where the tracker does not tell.
+    pub updateable: Option<bool>,
+    /// The field that carries the twin's id, as the configuration names it.
+    pub external_id_field: Option<String>,
     /// Empty where the tracker tells nothing.
     pub fields: Vec<Field>,
 }
@@ -95,7 +101,7 @@ pub struct WhereIs {
 }
 
 /// Whether a bound token's connections touch this tracker; 404 otherwise.
-async fn require_tracker<'n>(node: &'n Node, caller: &Caller, name: &str) -> Result<&'n dyn Tracker, Problem> {
+pub(super) async fn require_tracker<'n>(node: &'n Node, caller: &Caller, name: &str) -> Result<&'n dyn Tracker, Problem> {
     let tracker = node.trackers.get(name).ok_or_else(|| Problem::not_found("tracker"))?;
     if caller.is_bound() && !touched(node, caller).await?.iter().any(|own| own == name) {
         return Err(Problem::not_found("tracker"));
@@ -233,8 +239,10 @@ pub async fn describe(node: web::Data<Node>, caller: Caller, path: web::Path<(St
     caller.require(Scope::Read)?;
     let (name, entity_type) = path.into_inner();
     query::text("type", &entity_type, 1, NAME)?;
-    let described = require_tracker(&node, &caller, &name).await?.describe(Asker::Person, &entity_type).await?;
-    Ok(HttpResponse::Ok().json(DescribedType { name: described.entity_type, fields: described.fields }))
+    let tracker = require_tracker(&node, &caller, &name).await?;
+    let Description { entity_type, fields, createable, updateable } = tracker.describe(Asker::Person, &entity_type).await?;
+    let external_id_field = tracker.mark_field(&entity_type).map(str::to_owned);
+    Ok(HttpResponse::Ok().json(DescribedType { name: entity_type, createable, updateable, external_id_field, fields }))
 }
 
 /// Where is it? A record's twins, what waits, and what became of its changes.

@@ -100,7 +100,7 @@ impl Tracker for Desk {
         Ok(writes.iter().map(|_| Created::Absent).collect())
     }
     async fn describe(&self, _: Caller, entity_type: &str) -> Result<Description, TrackerError> {
-        Ok(Description { entity_type: entity_type.to_owned(), fields: Vec::new() })
+        Ok(Description { entity_type: entity_type.to_owned(), ..Description::default() })
     }
     async fn entity_types(&self, _: Caller) -> Result<Vec<String>, TrackerError> {
         Ok(vec!["Case".into()])

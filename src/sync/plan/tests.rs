@@ -218,8 +218,9 @@ fn described(field_type: &str, length: Option<u32>, values: Option<&[&str]>) -> 
             writable: true,
             required: false,
             values: values.map(|values| values.iter().map(|value| (*value).to_owned()).collect()),
-            default: None,
+            ..Field::default()
         }],
+        ..Description::default()
     }
 }
 

@@ -376,7 +376,7 @@ impl Tracker for Webhook {
     }
 
     async fn describe(&self, _caller: Caller, entity_type: &str) -> Result<Description, TrackerError> {
-        Ok(Description { entity_type: entity_type.to_owned(), fields: Vec::new() })
+        Ok(Description { entity_type: entity_type.to_owned(), ..Description::default() })
     }
 
     /// The built-in type, and those that the configuration has defaults for.

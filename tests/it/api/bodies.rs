@@ -373,6 +373,9 @@ async fn trackers(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
     assert!(types["items"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "Case")), "{types}");
     let described = public.get("/trackers/{name}/types/{type}", &[("name", "support"), ("type", "Case")]).await;
     let fields = described["fields"].as_array().expect("fields");
+    assert_eq!((&described["createable"], &described["external_id_field"]), (&json!(true), &json!("Wicketgate_Id__c")));
+    let mark = fields.iter().find(|field| field["name"] == "Wicketgate_Id__c").expect("the field of the package");
+    assert!(["unique", "external_id", "permissionable", "writable"].iter().all(|flag| mark[*flag] == true), "{mark}");
     let subject = fields.iter().find(|field| field["name"] == "Subject").expect("a subject");
     assert_eq!(
         (&subject["type"], &subject["length"], &subject["writable"]),
@@ -393,6 +396,26 @@ async fn trackers(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
         assert_eq!((&found["key"], found["twins"].as_array().map(Vec::len)), (&json!(case), Some(1)), "{key}: {found}");
         assert_eq!(found["history"][0]["outcome"], "sent", "{found}");
     }
+    let template = "/trackers/{name}/entities/{type}/{key}/status";
+    let told = public.get(template, &[("name", "support"), ("type", "Case"), ("key", &case[..15])]).await;
+    assert_eq!(
+        (&told["key"], &told["twins"][0]["status"], &told["last"]["outcome"]),
+        (&json!(case), &json!("in_sync"), &json!("sent"))
+    );
+    assert!(told["connections"] == json!([]) && !told.to_string().contains("Where"), "no values of fields: {told}");
+    let other =
+        world.org.handle.create("Case", &json!({"Subject": "Where"}), &world.org.handle.integration_user()).expect("taken");
+    let told = public.get(template, &[("name", "support"), ("type", "Case"), ("key", &other)]).await;
+    let free = json!([{"id": world.connection, "name": "support_to_helpdesk"}]);
+    assert_eq!((&told["twins"], &told["connections"]), (&json!([]), &free), "{told}");
+    let used = public.get("/trackers/{name}/uses", &[("name", "support")]).await;
+    let one = &used["items"][0];
+    assert_eq!(
+        (&one["connection_id"], &one["entity_types"], &one["whole"]),
+        (&json!(world.connection), &json!(["Case"]), &json!(true))
+    );
+    assert_eq!(one["read"], json!(["Description", "Id", "Priority", "Status", "Subject"]));
+    assert_eq!(one["written"], json!(["Description", "Origin", "Status", "Subject"]));
     public.get("/queue", &[]).await;
     let status = public.get("/status", &[]).await;
     assert_eq!((&status["kind"], &status["ready"]), (&json!("public"), &json!(true)), "{status}");

@@ -38,7 +38,7 @@ async fn trackers_checks_rules_and_types_have_their_members() {
         assert!(types["items"].as_array().expect("a list").iter().any(|one| one["name"] == own), "{types}");
         let described = node.get(&format!("/trackers/{name}/types/{own}")).await;
         for field in described["fields"].as_array().expect("fields") {
-            members(field, "name label type length writable required values");
+            members(field, "name label type length writable required unique external_id permissionable values");
         }
         assert_eq!(described["fields"].as_array().is_some_and(|fields| !fields.is_empty()), kind == "salesforce", "{described}");
     }

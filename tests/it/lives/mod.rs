@@ -8,6 +8,7 @@ mod linking;
 mod lists;
 mod mending;
 mod order;
+mod panel;
 mod parking;
 mod stopping;
 mod triggers;

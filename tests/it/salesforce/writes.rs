@@ -66,7 +66,7 @@ async fn a_create_without_the_field_leaves_plainly() {
     let missing = Desk::with(OrgSettings { external_id: false, ..OrgSettings::default() }, MARK).await;
     let error = missing.sf.write(&[write(0, None, json!({"Subject": "a"}))]).await.remove(0).expect_err("no such field");
     assert_eq!(error.fault, Fault::Configuration, "{error}");
-    assert!(error.advice.contains("metadata package"));
+    assert!(error.advice.contains("wicketgate salesforce package"), "{}", error.advice);
 }
 
 #[tokio::test]

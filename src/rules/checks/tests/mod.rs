@@ -25,7 +25,7 @@ fn field(name: &str, field_type: &str) -> Field {
         writable: true,
         required: false,
         values: None,
-        default: None,
+        ..Field::default()
     }
 }
 
@@ -41,6 +41,7 @@ fn case() -> Description {
             Field { required: true, ..field("Needed", "string") },
             field("Region", "string"),
         ],
+        ..Description::default()
     }
 }
 
@@ -52,7 +53,7 @@ fn task() -> Description {
         Field { length: Some(20), ..field("Subject", "string") },
         Field { values, ..field("Priority", "picklist") },
     ];
-    Description { entity_type: "Task".to_owned(), fields }
+    Description { entity_type: "Task".to_owned(), fields, ..Description::default() }
 }
 
 /// `severity line:column message | advice`, one for each.
@@ -103,7 +104,7 @@ fn with_several_types_only_what_none_takes_is_told() {
     assert!(found[1].contains("does not list the value `Odd`"), "{found:#?}");
     let chosen = "entity.entityType = types[replica.type]; entity.Anything = 1;";
     assert!(told("", chosen, &[case(), task()])[0].contains("warning 1:49 entity.Anything"), "other types may come");
-    let untold = Description { entity_type: "issue".to_owned(), fields: Vec::new() };
+    let untold = Description { entity_type: "issue".to_owned(), ..Description::default() };
     assert_eq!(told("entity.Any", "entity.Any = 'x'; entity.Priority = 'Odd'", &[case(), untold]), [""; 0], "any field may be");
     let own = told("", "for (const entity of list) entity.Any", &[case()]);
     assert!(own.len() == 1 && own[0].contains("warning 1:12"), "{own:?}");
@@ -215,4 +216,16 @@ async fn the_patterns_and_the_built_in_pairs_are_found_as_they_parse() {
         assert!(!uses(&source).all.is_empty() || source.contains("mergeComments"), "{source}");
         assert_eq!(uses(&source).shadowed, None, "{source}");
     }
+}
+
+#[test]
+fn the_fields_that_a_pair_uses_are_told_by_name() {
+    let names = |of: &std::collections::BTreeSet<String>| of.iter().cloned().collect::<Vec<_>>().join(" ");
+    let used = super::field_use(
+        "replica.a = entity.Subject + entity['My__c'] + entity.key;\nif (entity.changed) skip('x');",
+        "entity.entityType = 'Case';\nentity.Priority = 'High';\nentity.Total__c += 1;\nmergeLater(entity.comments);",
+    );
+    assert_eq!((names(&used.read).as_str(), names(&used.written).as_str()), ("My__c Subject Total__c", "Priority Total__c"));
+    assert!(used.whole);
+    assert!(!super::field_use("replica.a = entity[name];", "").whole, "a name that is made up is not seen");
 }

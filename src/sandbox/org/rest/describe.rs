@@ -78,7 +78,7 @@ fn field(field: &Field) -> Value {
         "idLookup": field.external_id || field.name == "Id", "unique": field.unique,
         "caseSensitive": field.unique, "custom": field.name.ends_with("__c"), "filterable": field.filterable(),
         "sortable": field.filterable(), "groupable": field.filterable(), "encrypted": false, "htmlFormatted": false,
-        "nameField": field.name == "CaseNumber" || field.name == "Name", "permissionable": field.name.ends_with("__c"),
+        "nameField": field.name == "CaseNumber" || field.name == "Name", "permissionable": field.permissionable(),
         "referenceTo": targets, "relationshipName": field.relationship(),
         "extraTypeInfo": (field.kind == Kind::TextArea).then_some("plaintextarea"),
     })

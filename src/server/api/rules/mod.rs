@@ -23,6 +23,7 @@ mod comparing;
 mod known;
 mod publishing;
 mod trying;
+pub mod uses;
 
 use actix_web::{HttpResponse, web};
 
