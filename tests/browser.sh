@@ -14,13 +14,10 @@ if ! command -v chromedriver >/dev/null || ! command -v chromium >/dev/null; the
         exit 1
     fi
 fi
-if ! command -v npm >/dev/null; then
-    echo "npm is missing (Debian: apt install nodejs npm)" >&2
-    exit 1
-fi
+./node.sh
 stamp=browser/node_modules/.package-lock.json
 if [ ! "$stamp" -nt browser/package-lock.json ]; then
     npm ci --prefix browser --ignore-scripts --no-audit --no-fund --loglevel=error
     touch "$stamp"
 fi
-chromium --version
+chromium --version 2>/dev/null

@@ -59,6 +59,10 @@ fi
 "$deny" --locked check --hide-inclusion-graph bans licenses sources
 done_
 
+begin "browser"
+./tests/browser.sh
+done_
+
 begin "tests"
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --locked --no-fail-fast

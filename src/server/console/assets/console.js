@@ -67,15 +67,13 @@ function listen() {
   if (!token || !document.querySelector("[data-live]")) return;
   const gone = document.getElementById("gone");
   const stream = new EventSource("/live");
-  let lost = false;
   for (const kind of ["connection", "twin", "error", "job", "tracker"]) stream.addEventListener(kind, later);
+  // What happened between the page and the stream, or while it was cut, was told to nobody.
   stream.addEventListener("open", () => {
     gone.hidden = true;
-    if (lost) later();
-    lost = false;
+    later();
   });
   stream.addEventListener("error", () => {
-    lost = true;
     gone.textContent = "The node does not answer at the moment. This page goes on by itself when it does.";
     gone.hidden = false;
   });
