@@ -58,12 +58,21 @@ const SHIFT: &str = "return new Promise((done) => {
     setTimeout(() => done(sum), 60);
 });";
 
+/// What makes the page wider than its window.
+const OVER: &str = "const edge = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= edge) return [];
+    return [...document.querySelectorAll('main *, header *')].filter((one) => one.getBoundingClientRect().right > edge + 0.5)
+        .map((one) => one.outerHTML.slice(0, 120));";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_is_fit_for_everybody() {
     let world = World::start().await;
     world.public.post("/users", json!({"name": "Ada", "role": "admin", "password": PASSWORD})).await;
     let browser = Chromium::open("pages").await;
     let (base, mut wrong) = (world.public.url.clone(), Vec::new());
+    browser.go(&format!("{base}/setup")).await;
+    browser.run("document.querySelector('main').append(document.createElement('input'))").await;
+    assert!(!browser.complaints().await.is_empty(), "a field without a name is found");
     browser.go(&format!("{base}/setup")).await;
     wrong.extend(browser.complaints().await);
     browser.go(&format!("{base}/sign-in")).await;
@@ -81,9 +90,9 @@ async fn every_page_is_fit_for_everybody() {
             if shift > 0.01 {
                 wrong.push(format!("{device} {path}: the page jumps by {shift}"));
             }
-            let over = browser.run("return document.documentElement.scrollWidth - innerWidth").await;
-            if over.as_i64().unwrap_or(1) > 0 {
-                wrong.push(format!("{device} {path}: runs over the edge by {over}"));
+            let over = browser.run(OVER).await;
+            if over != json!([]) {
+                wrong.push(format!("{device} {path}: runs over the edge: {over}"));
             }
             browser.picture(&format!("{device}-{n:02}")).await;
             if device != "double" {
