@@ -117,7 +117,12 @@ impl Frame {
 /// A page.
 pub(super) fn show(status: StatusCode, template: &impl Template) -> HttpResponse {
     match template.render() {
-        Ok(html) => HttpResponse::build(status).content_type("text/html; charset=utf-8").insert_header(policy()).body(html),
+        Ok(html) => HttpResponse::build(status)
+            .content_type("text/html; charset=utf-8")
+            .insert_header(policy())
+            // A form whose session has ended leads back to its page.
+            .insert_header((header::REFERRER_POLICY, "same-origin"))
+            .body(html),
         Err(error) => {
             tracing::error!(%error, "a page could not be written");
             HttpResponse::InternalServerError().body("The page could not be written; the node's log says more.")

@@ -132,6 +132,22 @@ async fn the_keyboard_is_enough_and_typing_is_never_lost() {
     assert_eq!(typed.as_deref(), Some("half a sentence"));
     let focused = browser.driver.active_element().await.expect("focus").id().await.expect("an id");
     assert_eq!(focused.as_deref(), Some("description"));
+    // Nor is it lost where the session ends before it is sent.
+    let user = world.public.get("/users").await["items"][0]["id"].as_str().expect("an id").to_owned();
+    world.public.delete(&format!("/users/{user}/sessions")).await;
+    browser.press("Save").await;
+    browser.find("#password").await;
+    browser.fill("#name", "Ada").await;
+    browser.fill("#password", PASSWORD).await;
+    browser.press("Sign in").await;
+    browser.says("What you typed is back").await;
+    let typed = browser.find("#description").await.prop("value").await.expect("a value");
+    assert_eq!(typed.as_deref(), Some("half a sentence"));
+    browser.press("Save").await;
+    until_said("the description", async || {
+        world.public.get(&format!("/connections/{id}")).await["description"] == "half a sentence"
+    })
+    .await;
     browser.close().await;
     world.stop().await;
 }

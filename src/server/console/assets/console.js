@@ -189,12 +189,49 @@ for (const field of document.querySelectorAll("[data-from-address]")) {
 const address = document.querySelector("[data-address]")?.dataset.address;
 if (address) history.replaceState(null, "", address);
 
-// A form is sent once.
+// A form is sent once. What it held is kept until its answer: where the session has ended meanwhile, the person signs in and
+// finds it again. Passwords and the session's own marks are not kept.
+
+const KEPT = "wicketgate-form";
+const SIGNED_IN = "wicketgate-signed-in";
+const plain = (name, field) => field.type !== "password" && !["_token", "key", "step", "over", "base"].includes(name);
+
 document.addEventListener("submit", (event) => {
-  if (event.target.dataset.sent) return event.preventDefault();
-  if (event.target.method === "post" && !event.target.querySelector("[download]") && event.target.getAttribute("action") !== "/invitation-file") event.target.dataset.sent = "yes";
+  const form = event.target;
+  if (form.dataset.sent) return event.preventDefault();
+  if (form.method !== "post") return;
+  const action = form.getAttribute("action");
+  if (action !== "/invitation-file") form.dataset.sent = "yes";
+  if (action === "/sign-in") return sessionStorage.setItem(SIGNED_IN, "yes");
+  const fields = [...form.elements].filter((field) => field.name && plain(field.name, field)).map((field) => [field.name, field.type, field.value, field.checked]);
+  sessionStorage.setItem(KEPT, JSON.stringify({ action, fields }));
 });
 addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; });
 
+function giveBack() {
+  if (document.querySelector("form[action='/sign-in']")) return;
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  const signedIn = sessionStorage.getItem(SIGNED_IN);
+  sessionStorage.removeItem(KEPT);
+  sessionStorage.removeItem(SIGNED_IN);
+  const form = kept && signedIn && [...document.forms].find((one) => one.getAttribute("action") === kept.action);
+  if (!form) return;
+  for (const [name, type, value, checked] of kept.fields) {
+    for (const field of form.elements) {
+      if (field.name !== name || field.type === "submit" || field.tagName === "BUTTON") continue;
+      if (type === "checkbox" || type === "radio") {
+        if (field.value === value) field.checked = checked;
+      } else field.value = value;
+    }
+  }
+  const note = document.createElement("p");
+  note.className = "note";
+  note.setAttribute("role", "status");
+  note.textContent = "Your session had ended before this was sent. What you typed is back: look it through and send it again.";
+  form.prepend(note);
+  for (const field of form.elements) field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+giveBack();
 tellTimes(document);
 listen();
