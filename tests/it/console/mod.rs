@@ -2,5 +2,6 @@
 
 mod foreign_text;
 mod gate;
+mod rooms;
 mod visitor;
 mod wizards;

@@ -1,0 +1,90 @@
+//! What the rooms do beside showing: two editors of one rule, equal errors as one, a pair stopped and started, a record that is
+//! not under sync.
+
+use serde_json::json;
+
+use super::visitor::Visitor;
+use crate::support::{Settings, World, until_said};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_editors_the_second_is_told_and_loses_nothing() {
+    let world = World::with(Settings { connection: json!({"mode": "script"}), ..Settings::default() }).await;
+    let person = Visitor::with_role(&world.private, "configure").await;
+    let path = format!("/connections/{}/rules", world.connection);
+    let (one, two) = (person.get(&path).await, person.get(&path).await);
+    assert_eq!((one.hidden("over"), two.hidden("base")), (String::new(), "0".to_owned()));
+    let save = async |over: &str, incoming: &str| {
+        let fields = [("base", "0"), ("over", over), ("outgoing", "replica.summary = entity.summary;"), ("incoming", incoming)];
+        person.post(&path, &fields).await
+    };
+    let saved = save("", "// the first\r\nentity.summary = replica.summary;").await;
+    assert!(saved.status == 200 && saved.says("The draft is saved"), "{}", saved.html);
+    let late = save(&two.hidden("over"), "// the second").await;
+    assert!(late.status == 409 && late.says("Somebody else was faster") && late.says("// the second"), "{}", late.html);
+    let draft = world.private.get(&path).await["draft"].clone();
+    assert_eq!(draft["incoming"], "// the first\nentity.summary = replica.summary;", "nothing was overwritten");
+    // From the present draft on it goes.
+    let over = person.get(&path).await.hidden("over");
+    assert_eq!(save(&over, "// merged").await.status, 200);
+    let broken = save(&person.get(&path).await.hidden("over"), "entity.summary = );").await;
+    assert!(broken.says("incoming, line 1"), "a draft that does not parse is kept, and told: {}", broken.html);
+    let published = person.post(&format!("{path}/publish"), &[("base", "0"), ("note", "why <not>")]).await;
+    assert!(
+        published.status == 422 && published.says("does not parse") && published.says("why &#60;not&#62;"),
+        "{}",
+        published.html
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_errors_are_one_row_and_are_worked_on_together() {
+    let world = World::with(Settings { connection: json!({"mode": "script"}), ..Settings::default() }).await;
+    let person = Visitor::with_role(&world.private, "operate").await;
+    let rule = "if (replica.description === 'blue') throw new Error('must not be blue');\nentity.summary = replica.summary;";
+    let rules = json!({"incoming": rule, "base": 0});
+    world.private.post(&format!("/connections/{}/rules/publish", world.connection), rules).await;
+    for n in 0..3 {
+        world.new_case(json!({"Subject": format!("Case {n}"), "Description": "blue"}));
+    }
+    let open = async || world.private.get("/errors").await["items"].as_array().expect("a list").clone();
+    until_said("three errors", async || open().await.len() == 3).await;
+    let page = person.get("/errors").await;
+    assert!(page.says("3 × The incoming rule failed") && page.html.matches("<li class=\"card\"").count() == 1, "{}", page.html);
+    assert_eq!(page.hidden("code"), open().await[0]["code"].as_str().expect("a code"));
+    let group =
+        [("connection", world.connection.as_str()), ("code", &page.hidden("code")), ("title", "The incoming rule failed")];
+    let done = person.post("/errors/many", &[&group[..], &[("skip", "1")]].concat()).await;
+    assert_eq!((done.status, done.location.as_str()), (303, "/errors?done=3"), "{}", done.html);
+    until_said("no error", async || open().await.is_empty()).await;
+    assert!(person.get(&done.location).await.says("3 errors were worked on."));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pair_is_stopped_and_started_again_and_found_by_either_key() {
+    let world = World::start().await;
+    let person = Visitor::with_role(&world.public, "operate").await;
+    let case = world.new_case(json!({"Subject": "Pump"}));
+    let issue = world.issue_with("Pump").await;
+    world.quiet().await;
+    let twin = world.public.twin_of(&case).await.expect("a twin")["id"].as_str().expect("an id").to_owned();
+    for key in [case.as_str(), &case[..15], &issue] {
+        assert!(person.get(&format!("/twins?key={key}")).await.says(&format!("/twins/{twin}\"")), "{key}");
+    }
+    assert!(person.get(&format!("/twins/{twin}/stop")).await.says("Both records stay as they are"));
+    assert_eq!(person.post(&format!("/twins/{twin}/stop"), &[]).await.status, 303);
+    assert!(person.get(&format!("/twins/{twin}")).await.says("Start again"));
+    assert_eq!(person.post(&format!("/twins/{twin}/sync"), &[]).await.status, 303);
+    until_said("it to go on", async || person.get(&format!("/twins/{twin}")).await.says(">In sync<")).await;
+    // One that no trigger matches has its story, too.
+    world.public.call("DELETE", &format!("/connections/{}", world.connection), None).await.good();
+    let lonely = world.new_case(json!({"Subject": "Lonely"}));
+    until_said("its story", async || {
+        let page = person.get(&format!("/twins?key={lonely}")).await;
+        page.says("This record is not under sync") && page.says("Skipped.")
+    })
+    .await;
+    assert!(person.get("/twins?key=nothing").await.says("Nothing found"));
+    world.stop().await;
+}
