@@ -22,7 +22,7 @@ use crate::{
     domain::{token::Scope, user::User},
     server::kit::{
         Caller, Code, Node, Problem,
-        accounts::{self, SessionSecret},
+        accounts::{self, SessionSecret, Used},
         body,
         inside::Api,
     },
@@ -120,7 +120,7 @@ impl FromRequest for Person {
             }
             let node = request.app_data::<web::Data<Node>>().cloned().expect("every application is given its node");
             let secret = cookie(&request, &node).ok_or_else(|| Refusal::SignIn(back(&request)))?;
-            let known = accounts::session(&node, &secret).await?;
+            let known = accounts::session(&node, &secret, used(&request)).await?;
             let (session, user) = known.ok_or_else(|| Refusal::SignIn(back(&request)))?;
             let caller = Caller::of_user(&user, &session);
             let person = Self { user, api: Api::new(&request, caller), secret };
@@ -142,6 +142,11 @@ fn back(request: &HttpRequest) -> String {
     }
     let referer = request.headers().get(header::REFERER).and_then(|value| value.to_str().ok());
     referer.and_then(|referer| referer.parse::<Uri>().ok()).map_or_else(|| "/".to_owned(), |uri| uri.path().to_owned())
+}
+
+fn used(request: &HttpRequest) -> Used {
+    let by_itself = request.method() == Method::GET && (is_script(request) || request.path() == "/live");
+    if by_itself { Used::ByItself } else { Used::ByHand }
 }
 
 /// Asked for by the module, not by going to a page.

@@ -271,12 +271,21 @@ fn new_session(node: &Node, user: UserId, from: &Visitor) -> (SessionSecret, Ses
     (cookie, session)
 }
 
+/// What a session is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// By what a person does.
+    ByHand,
+    /// By a page that keeps itself up to date: it keeps no session from going idle.
+    ByItself,
+}
+
 /// Who holds this cookie; `None` where the session is over.
-pub async fn session(node: &Node, cookie: &SessionSecret) -> Result<Option<(Session, User)>, Problem> {
+pub async fn session(node: &Node, cookie: &SessionSecret, used: Used) -> Result<Option<(Session, User)>, Problem> {
     let (id, now) = (cookie.id(), node.now());
     let read = node.store.read_one("accounts.session", move |tx| Box::pin(async move { tx.session(id).await }));
     let found = read.await?.filter(|(session, _)| !session.is_over(now));
-    if found.as_ref().is_some_and(|(session, _)| session.is_to_be_seen(now)) {
+    if used == Used::ByHand && found.as_ref().is_some_and(|(session, _)| session.is_to_be_seen(now)) {
         let seen = node.store.write("accounts.seen", move |tx| Box::pin(async move { tx.see_session(id, now).await }));
         if let Err(error) = seen.await {
             // Pages can be read while the disk is full.

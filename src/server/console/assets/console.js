@@ -31,7 +31,8 @@ let asking = false;
 let askAgain = false;
 
 async function refresh() {
-  if (document.hidden) return void (askAgain = true);
+  // A page that comes into sight opens its stream, and is fetched then.
+  if (document.hidden) return;
   if (asking) return void (askAgain = true);
   asking = true;
   askAgain = false;
@@ -42,7 +43,7 @@ async function refresh() {
     // The stream tells when the node is gone, and comes back by itself.
   } finally {
     asking = false;
-    if (askAgain && !document.hidden) later();
+    if (askAgain) later();
   }
 }
 
@@ -63,24 +64,41 @@ function replace(page) {
 let due;
 const later = () => { due ??= setTimeout(() => { due = undefined; refresh(); }, 250); };
 
+// A browser opens few connections to one host: a page that nobody sees gives its own back.
 function listen() {
   if (!token || !document.querySelector("[data-live]")) return;
   const gone = document.getElementById("gone");
-  const stream = new EventSource("/live");
-  for (const kind of ["connection", "twin", "error", "job", "tracker"]) stream.addEventListener(kind, later);
-  // What happened between the page and the stream, or while it was cut, was told to nobody.
-  stream.addEventListener("open", () => {
-    gone.hidden = true;
-    later();
-  });
-  stream.addEventListener("error", () => {
-    gone.textContent = "The node does not answer at the moment. This page goes on by itself when it does.";
+  let stream, again;
+  const open = () => {
+    clearTimeout(again);
+    stream?.close();
+    stream = new EventSource("/live");
+    for (const kind of ["connection", "twin", "error", "job", "tracker"]) stream.addEventListener(kind, later);
+    // What happened between the page and the stream, or while it was cut, was told to nobody.
+    stream.addEventListener("open", () => {
+      gone.hidden = true;
+      later();
+    });
+    stream.addEventListener("error", lost);
+  };
+  const lost = async () => {
+    const answer = await fetch(location.href, { headers: { "x-wicketgate-token": token }, redirect: "manual" }).catch(() => undefined);
+    gone.textContent = answer?.type === "opaqueredirect"
+      ? "You are no longer signed in. What you send now asks for your password first, and nothing typed is lost."
+      : "The node does not answer at the moment. This page goes on by itself when it does.";
     gone.hidden = false;
+    if (stream.readyState === EventSource.CLOSED && !document.hidden) again = setTimeout(open, 10_000);
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) return open();
+    clearTimeout(again);
+    stream.close();
   });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && askAgain) later(); });
   // Ages of what does not change grow, too.
   setInterval(later, 30_000);
   addEventListener("pagehide", () => stream.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+  if (!document.hidden) open();
 }
 
 // --- helps in forms ---------------------------------------------------------------------------------------------------
