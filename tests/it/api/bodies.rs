@@ -32,7 +32,7 @@ const BODIES: [(&str, &str, &str); 15] = [
     (
         "tracker",
         "name kind url status org_id api_calls login_expires_at",
-        "outbound_message_url webhook_url paused last_notice_at",
+        "outbound_message_url webhook_url paused last_notice_at person_signs_in",
     ),
     ("check", "ok steps", ""),
     ("draft", "outgoing incoming base", "at by"),
