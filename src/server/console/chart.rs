@@ -61,7 +61,7 @@ fn round_up(value: f64) -> f64 {
 impl Chart {
     fn most(&self) -> f64 {
         let largest = self.lines.iter().flat_map(|line| &line.values).flatten().copied().fold(0.0, f64::max);
-        self.most.filter(|most| *most >= largest && *most > 0.0).unwrap_or_else(|| round_up(largest))
+        self.most.filter(|most| most.is_finite() && *most > 0.0 && *most >= largest).unwrap_or_else(|| round_up(largest))
     }
 }
 
@@ -163,7 +163,13 @@ mod tests {
 
     fn chart(label: &str, values: Vec<Option<f64>>, most: Option<f64>) -> Chart {
         let lines = vec![Line { kind: Kind::First, values: values.clone() }, Line { kind: Kind::Second, values }];
-        Chart { label: label.to_owned(), lines, most, say: |value| format!("{value}"), moments: &[(0.0, "24 h ago"), (1.0, "now")] }
+        Chart {
+            label: label.to_owned(),
+            lines,
+            most,
+            say: |value| format!("{value}"),
+            moments: &[(0.0, "24 h ago"), (1.0, "now")],
+        }
     }
 
     #[test]

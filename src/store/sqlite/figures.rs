@@ -64,10 +64,8 @@ pub(super) async fn add_figures(tx: &mut SqliteTx<'_>, rows: &[FiguresRow], upto
     for (key, row) in keys.into_iter().zip(rows) {
         all.entry(key).or_default().then(&row.figures);
     }
-    let written = all
-        .into_iter()
-        .map(|((name, step, at), figures)| Ok((name, step, at, to_json(&figures)?)))
-        .collect::<Got<Vec<_>>>()?;
+    let written =
+        all.into_iter().map(|((name, step, at), figures)| Ok((name, step, at, to_json(&figures)?))).collect::<Got<Vec<_>>>()?;
     let sql = "INSERT INTO figures (connection_id, step, at, body)
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
         ON CONFLICT (connection_id, step, at) DO UPDATE SET body = excluded.body";

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::{
-    admin, changes, connections, errors, figures, history, inbox, jobs, joining, journal, outbox, pauses, people, rules, settings, twins,
+    admin, changes, connections, errors, figures, history, inbox, jobs, joining, journal, outbox, pauses, people, rules,
+    settings, twins,
     tx::{Got, SqliteTx},
 };
 use crate::{

@@ -30,8 +30,7 @@ async fn the_history_is_summed_up_in_parts_and_each_line_once() {
     let part = r!(f.store, tx => tx.ended_since(3));
     let told: Vec<_> = part.rows.iter().map(|row| (row.at, row.connection, row.outcome, row.took_ms)).collect();
     let quarter = |at| Step::Quarter.start(at);
-    let expected =
-        vec![(quarter(START), Some(con(1)), Outcome::Parked, None), (quarter(later), None, Outcome::Skipped, None)];
+    let expected = vec![(quarter(START), Some(con(1)), Outcome::Parked, None), (quarter(later), None, Outcome::Skipped, None)];
     assert_eq!((told, part.is_last), (expected, true));
     w!(f.store, tx => tx.add_figures(&[], part.upto)).expect("kept");
     let part = r!(f.store, tx => tx.ended_since(3));
@@ -73,7 +72,8 @@ async fn figures_add_up_and_go_with_their_connection() {
 async fn an_allowance_is_told_as_it_was_last_heard_in_each_step() {
     let f = fresh().await;
     let hour = Step::Hour.start(START);
-    let heard = |minutes: i64, used| (Time(hour.0 + minutes * 60_000), vec![("support".to_owned(), ApiCalls { used, limit: 100 })]);
+    let heard =
+        |minutes: i64, used| (Time(hour.0 + minutes * 60_000), vec![("support".to_owned(), ApiCalls { used, limit: 100 })]);
     for (at, calls) in [heard(0, 1), heard(1, 2), heard(20, 3), heard(61, 4)] {
         w!(f.store, tx => async move { tx.put_allowances(at, &calls).await }).expect("kept");
     }
