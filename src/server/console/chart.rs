@@ -14,7 +14,7 @@ use askama::filters::HtmlSafe;
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 150.0;
 /// Room for the numbers at its left and the moments below.
-const LEFT: f64 = 58.0;
+const LEFT: f64 = 76.0;
 const RIGHT: f64 = 472.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 126.0;
@@ -177,7 +177,7 @@ mod tests {
         let svg = chart("l", vec![Some(0.0), Some(1.0), None, Some(1.0)], None).to_string();
         assert_eq!(svg.matches("class=\"stroke\"").count(), 2, "{svg}");
         assert_eq!(svg.matches("class=\"area\"").count(), 1, "{svg}");
-        assert!(svg.contains("M58.0 126.0L196.0 14.0\""), "{svg}");
+        assert!(svg.contains("M76.0 126.0L208.0 14.0\""), "{svg}");
         assert!(svg.contains("M470.5 14.0h3\""), "{svg}");
         assert!(!chart("l", vec![None; 4], None).to_string().contains("stroke"));
     }

@@ -77,8 +77,7 @@ pub(crate) struct Figures {
 }
 
 const DAY: &[(f64, &str)] = &[(0.0, "24 h ago"), (0.25, "18 h"), (0.5, "12 h"), (0.75, "6 h"), (1.0, "now")];
-const WEEK: &[(f64, &str)] =
-    &[(0.0, "7 days ago"), (2.0 / 7.0, "5 days"), (4.0 / 7.0, "3 days"), (6.0 / 7.0, "1 day"), (1.0, "now")];
+const WEEK: &[(f64, &str)] = &[(0.0, "7 days ago"), (3.0 / 7.0, "4 days"), (5.0 / 7.0, "2 days"), (1.0, "now")];
 
 /// What found its way.
 fn synced(ended: &Ended) -> u64 {
@@ -105,7 +104,13 @@ impl Figures {
     }
 
     fn throughput(&self) -> Drawn {
-        let of = |count: fn(&Ended) -> u64| self.values(|point| Some(count(&point.ended) as f64));
+        // Where nobody counted, the node did not run: no curve says that nothing happened.
+        let of = |count: fn(&Ended) -> u64| {
+            self.values(|point| {
+                let told = point.parked.is_some() || point.ended != Ended::default();
+                told.then(|| count(&point.ended) as f64)
+            })
+        };
         let (synced, without, parked) = (synced(&self.ended), without_effect(&self.ended), self.ended.parked);
         let told = format!("{} synced, {} without effect, {} parked", number(synced), number(without), number(parked));
         Drawn {

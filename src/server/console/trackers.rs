@@ -157,7 +157,7 @@ impl OnePage {
         match step.status {
             CheckStatus::Ok => State::new(Tone::Good, "Well"),
             CheckStatus::Failed => State::new(Tone::Bad, "Failed"),
-            CheckStatus::Skipped => State::new(Tone::Off, "Not tried"),
+            CheckStatus::Skipped => State::new(Tone::Off, "Skipped"),
         }
     }
 
