@@ -235,3 +235,27 @@ async fn sign_in(Signed { person, .. }: Signed, name: web::Path<String>) -> Resu
         Err(problem) => again(&person, &name, problem).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowance_is_told_in_numbers_and_by_its_share() {
+        let told_of = |used, limit| {
+            let body = json!({"name": "a", "kind": "salesforce", "url": "ftp://x", "paused": null, "org_id": null,
+                "api_calls": {"used": used, "limit": limit}, "person_signs_in": false, "login_expires_at": null,
+                "last_notice_at": null});
+            let tracker: Tracker = serde_json::from_value(body).expect("as the API has it");
+            (tracker.calls(), tracker.state().tone, tracker.link())
+        };
+        assert_eq!(told_of(812, 15_000), ("812 of 15,000 (5 %)".to_owned(), Tone::Good, None));
+        assert_eq!(told_of(12_000, 15_000), ("12,000 of 15,000 (80 %)".to_owned(), Tone::Wait, None));
+        assert_eq!(told_of(0, 0).1, Tone::Wait, "nothing is allowed at all");
+    }
+
+    #[test]
+    fn a_name_is_one_part_of_a_path() {
+        assert_eq!(part("../users?x#y z"), "..%2Fusers%3Fx%23y%20z");
+    }
+}
