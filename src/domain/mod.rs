@@ -16,6 +16,7 @@ pub mod csv;
 pub mod error;
 pub mod event;
 pub mod failing;
+pub mod figures;
 pub mod history;
 pub mod ids;
 pub mod invitation;

@@ -9,7 +9,8 @@ use crate::{
         connection::Connection,
         error::ErrorRecord,
         event::Body,
-        history::Direction,
+        figures::{Figures, Step},
+        history::{Direction, Outcome},
         ids::{ConnectionId, CorrelationId, EventId, Side, TokenId, TwinId, UserId},
         twin::Status,
     },
@@ -343,3 +344,42 @@ pub struct Lookup {
 
 /// A piece of a rule's work: whose, and which rule.
 pub type RuleWork = (ConnectionId, TwinId, Direction);
+
+/// How some changes and events ended, all in the same way and time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedRow {
+    /// Beginning of the quarter of an hour.
+    pub at: Time,
+    /// The connection, where one was meant.
+    pub connection: Option<ConnectionId>,
+    /// How.
+    pub outcome: Outcome,
+    /// How long each took, of those that were sent or applied.
+    pub took_ms: Option<i64>,
+    /// How many.
+    pub count: u64,
+}
+
+/// A part of the history, summed up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedPart {
+    /// The sums.
+    pub rows: Vec<EndedRow>,
+    /// The last line in it; `None` where there is none.
+    pub upto: Option<i64>,
+    /// Nothing followed.
+    pub is_last: bool,
+}
+
+/// Figures to be added.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FiguresRow {
+    /// Of which connection; `None` is the whole node.
+    pub connection: Option<ConnectionId>,
+    /// How wide the span is.
+    pub step: Step,
+    /// Where it begins.
+    pub at: Time,
+    /// What is added.
+    pub figures: Figures,
+}

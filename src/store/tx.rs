@@ -1,5 +1,7 @@
 //! The transaction: a method for each thing that somebody needs of a noun. It is as long as the list of these.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::{
@@ -16,12 +18,14 @@ use crate::{
         error::ErrorRecord,
         event::{Body, Event},
         failing::Failing,
+        figures::{Figures, Step},
         history::{Direction, HistoryLine},
         ids::*,
         invitation::Invitation,
         job::{Finding, Job},
         rule::RulePair,
         token::Token,
+        tracker::ApiCalls,
         trigger::Trigger,
         twin::Twin,
         user::{Session, SessionId, User},
@@ -303,6 +307,23 @@ pub trait Tx: Send {
     async fn forget_history(&mut self, before: Time) -> Got<u64>;
     /// Forgets notice ids from before this moment.
     async fn forget_notices(&mut self, before: Time) -> Got<u64>;
+
+    // Figures.
+
+    /// How the next changes and events ended that are in no figures yet: at most so many lines of the history.
+    async fn ended_since(&mut self, most: u32) -> Got<EndedPart>;
+    /// How many twins are parked, of the connections that have some.
+    async fn parked(&mut self) -> Got<Vec<(ConnectionId, u64)>>;
+    /// Adds to figures; the history is summed up to this row then.
+    async fn add_figures(&mut self, rows: &[FiguresRow], upto: Option<i64>) -> Got<()>;
+    /// Those of these connections together, or of the whole node, by the beginning of their span.
+    async fn figures(&mut self, connections: Option<&[ConnectionId]>, step: Step, since: Time) -> Got<BTreeMap<Time, Figures>>;
+    /// Keeps trackers' allowances as they are at this moment.
+    async fn put_allowances(&mut self, at: Time, calls: &[(String, ApiCalls)]) -> Got<()>;
+    /// Allowances by tracker and the beginning of the span, the last of each.
+    async fn allowances(&mut self, step: Step, since: Time) -> Got<Vec<(String, Time, ApiCalls)>>;
+    /// Forgets figures and allowances from before this moment.
+    async fn forget_figures(&mut self, before: Time) -> Got<u64>;
 
     // Errors.
 

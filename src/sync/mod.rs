@@ -23,6 +23,7 @@ mod decide;
 mod doubt;
 pub mod dry_run;
 mod ending;
+mod figures;
 mod fold;
 mod gone;
 mod holdup;
@@ -156,6 +157,7 @@ impl Engine {
         }
         life.spawn("jobs", jobs::run(self.clone()));
         life.spawn("pauses", probing::run(self.clone()));
+        life.spawn("figures", figures::run(self.parts.clone()));
         life.spawn("housekeeping", housekeeping::run(self.parts.clone()));
     }
 

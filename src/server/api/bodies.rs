@@ -351,6 +351,8 @@ pub struct TrackerBody {
     pub webhook_url: Option<Option<String>>,
     /// The daily allowance, as last heard.
     pub api_calls: Option<ApiCalls>,
+    /// Whether a person signs in to it (`flow = "authorization-code"`).
+    pub person_signs_in: bool,
     /// When our login ends, where that is known.
     pub login_expires_at: Option<Time>,
     /// When it last told us something.
@@ -378,6 +380,7 @@ impl TrackerBody {
                 .then(|| url(&format!("/salesforce/{name}/outbound-messages"))),
             webhook_url: node.hooks.contains_key(name).then(|| url(&format!("/hooks/{name}"))),
             api_calls: facts.api_calls,
+            person_signs_in: node.sign_ins.contains_key(name),
             login_expires_at: facts.login_expires_at,
             last_notice_at: state.last_notice_at.max(node.doors.last_notice(name)),
         }))

@@ -97,6 +97,7 @@ const KEY: &str = "6-4Nerf2lZ4cj-NefVMGD4u4VlrI8JNwgpHxyWVvlCo";
 fn examples() -> Vec<(&'static str, Value)> {
     let record = json!({"entity_type": "Case", "key": "5005g00000ABCDEAA2",
         "url": "https://acme.my.salesforce.com/lightning/r/Case/5005g00000ABCDEAA2/view"});
+    let ended = json!({"sent": 31, "applied": 12, "unchanged": 9, "skipped": 0, "superseded": 1, "parked": 0});
     let error = json!({"id": "01936f2a-9f00-7a61-8f0e-5a3b1c9d7e42", "scope": "twin", "connection_id": CONNECTION, "twin_id": TWIN,
         "code": "refused", "title": "The tracker refused the record", "detail": "HTTP 422: summary must not be empty",
         "advice": "See its own words; change the record or the incoming rule, then try again.", "retryable": false,
@@ -167,11 +168,19 @@ fn examples() -> Vec<(&'static str, Value)> {
             "Tracker",
             json!({"name": "support", "kind": "salesforce", "url": "https://acme.my.salesforce.com", "status": "ok",
             "paused": null, "org_id": "00D5g000004ABCDEA2", "outbound_message_url": null,
-            "api_calls": {"used": 812, "limit": 15000}, "login_expires_at": null, "last_notice_at": AT}),
+            "api_calls": {"used": 812, "limit": 15000}, "person_signs_in": false, "login_expires_at": null,
+            "last_notice_at": AT}),
         ),
         (
             "Check",
             json!({"ok": true, "steps": [{"name": "login", "status": "ok", "detail": "Logged in.", "advice": "", "took_ms": 80}]}),
+        ),
+        (
+            "Figures",
+            json!({"span": "day", "step": 900, "since": "2026-11-23T03:45:00.000Z", "until": AT, "ended": ended.clone(),
+            "latency_ms": {"p50": 40, "p95": 120},
+            "points": [{"at": "2026-11-24T03:30:00.000Z", "ended": ended, "latency_ms": {"p50": 40, "p95": 120}, "parked": 0}],
+            "trackers": [{"tracker": "support", "points": [{"at": "2026-11-24T03:30:00.000Z", "used": 812, "limit": 15000}]}]}),
         ),
         (
             "NewToken",

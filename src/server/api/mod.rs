@@ -8,6 +8,7 @@ mod common;
 mod connections;
 mod description;
 mod errors;
+mod figures;
 mod governing;
 mod invitations;
 mod jobs;
@@ -54,7 +55,7 @@ pub const BASE: &str = "/api/v1";
         twins::sync_now, twins::link, twin_lists::export, twin_lists::stop_many, twins::list, twins::get, twins::history, twins::stop,
         trackers::list, trackers::get, trackers::check, trackers::rotate, trackers::sign_in, trackers::types,
         trackers::describe, trackers::entity, panel::status, rules::uses::uses,
-        node::queue, node::status,
+        node::queue, node::status, figures::figures,
         jobs::list, jobs::get, jobs::report, jobs::cancel, jobs::pause, jobs::resume, jobs::run_trigger, jobs::preview,
         jobs::reapply, jobs::reconcile,
         errors::list, errors::groups, errors::get, errors::retry, errors::skip, errors::retry_many, errors::skip_many,
@@ -188,6 +189,7 @@ fn administering(config: &mut web::ServiceConfig) {
         .service(resource("/trackers/{name}/uses").route(get().to(rules::uses::uses)))
         .service(resource("/queue").route(get().to(node::queue)))
         .service(resource("/status").route(get().to(node::status)))
+        .service(resource("/figures").route(get().to(figures::figures)))
         .service(resource("/stream").route(get().to(stream::stream)))
         .service(resource("/tokens").route(get().to(tokens::list)).route(post().to(tokens::create)))
         .service(resource("/tokens/{id}").route(delete().to(tokens::delete)))

@@ -10,7 +10,9 @@
 //! room's template test, and its address in the browser test that visits all pages.
 
 mod assets;
+mod chart;
 mod connections;
+mod dashboard;
 mod errors;
 mod form;
 mod gate;
@@ -22,6 +24,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trackers;
 mod triggers;
 mod twins;
 
@@ -32,13 +35,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
     use web::{get, post, resource};
     config
         .service(resource("/assets/{hash}/{name}").route(get().to(assets::get)))
-        .service(resource("/").route(get().to(page::home)))
         .service(resource("/live").route(get().to(page::live)))
         .service(resource("/sign-in").route(get().to(people::sign_in_page)).route(post().to(people::sign_in)))
         .service(resource("/sign-out").route(post().to(people::sign_out)))
         .service(resource("/setup").route(get().to(people::set_up_page)).route(post().to(people::set_up)))
+        .configure(dashboard::routes)
         .configure(connections::routes)
         .configure(triggers::routes)
+        .configure(trackers::routes)
         .configure(twins::routes)
         .configure(errors::routes)
         .configure(jobs::routes)

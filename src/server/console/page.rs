@@ -23,20 +23,24 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// The main rooms, in the order of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
+    Dashboard,
     Connections,
     Twins,
     Queue,
     Errors,
     Triggers,
+    Trackers,
 }
 
 impl Room {
-    const ALL: [(Self, &'static str, &'static str); 5] = [
+    const ALL: [(Self, &'static str, &'static str); 7] = [
+        (Self::Dashboard, "/", "Dashboard"),
         (Self::Connections, "/connections", "Connections"),
         (Self::Twins, "/twins", "Sync status"),
         (Self::Queue, "/queue", "Queue"),
         (Self::Errors, "/errors", "Errors"),
         (Self::Triggers, "/triggers", "Triggers"),
+        (Self::Trackers, "/trackers", "Trackers"),
     ];
 }
 
@@ -176,11 +180,6 @@ struct Refused<'a> {
 pub(super) fn refused(problem: &Problem) -> HttpResponse {
     let status = StatusCode::from_u16(problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     show(status, &Refused { frame: Frame::open(problem.code.title()), problem })
-}
-
-/// `GET /`
-pub(super) async fn home(_: Person) -> HttpResponse {
-    go("/connections")
 }
 
 /// `GET /live`: the API's stream, for the session's person.

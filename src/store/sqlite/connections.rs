@@ -56,6 +56,7 @@ const BELONGINGS: &[&str] = &[
     "DELETE FROM triggers WHERE connection_id = $1",
     "DELETE FROM changes WHERE connection_id = $1",
     "DELETE FROM twins WHERE connection_id = $1",
+    "DELETE FROM figures WHERE connection_id = $1",
     "DELETE FROM outbox WHERE connection_id = $1",
     "DELETE FROM inbox WHERE connection_id = $1",
     "DELETE FROM resting WHERE connection_id = $1",

@@ -1,9 +1,12 @@
 //! The list of who does what: each method of the trait, and the file that holds its SQL. It is as long as the trait.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::{
-    admin, changes, connections, errors, history, inbox, jobs, joining, journal, outbox, pauses, people, rules, settings, twins,
+    admin, changes, connections, errors, figures, history, inbox, jobs, joining, journal, outbox, pauses, people, rules,
+    settings, twins,
     tx::{Got, SqliteTx},
 };
 use crate::{
@@ -13,12 +16,14 @@ use crate::{
         connection::Connection,
         error::ErrorRecord,
         failing::Failing,
+        figures::{Figures, Step},
         history::{Direction, HistoryLine},
         ids::*,
         invitation::Invitation,
         job::{Finding, Job},
         rule::RulePair,
         token::Token,
+        tracker::ApiCalls,
         trigger::Trigger,
         twin::Twin,
         user::{Session, SessionId, User},
@@ -333,6 +338,27 @@ impl Tx for SqliteTx<'_> {
     }
     async fn forget_notices(&mut self, before: Time) -> Got<u64> {
         changes::forget_notices(self, before).await
+    }
+    async fn ended_since(&mut self, most: u32) -> Got<EndedPart> {
+        figures::ended_since(self, most).await
+    }
+    async fn parked(&mut self) -> Got<Vec<(ConnectionId, u64)>> {
+        figures::parked(self).await
+    }
+    async fn add_figures(&mut self, rows: &[FiguresRow], upto: Option<i64>) -> Got<()> {
+        figures::add_figures(self, rows, upto).await
+    }
+    async fn figures(&mut self, connections: Option<&[ConnectionId]>, step: Step, since: Time) -> Got<BTreeMap<Time, Figures>> {
+        figures::figures(self, connections, step, since).await
+    }
+    async fn put_allowances(&mut self, at: Time, calls: &[(String, ApiCalls)]) -> Got<()> {
+        figures::put_allowances(self, at, calls).await
+    }
+    async fn allowances(&mut self, step: Step, since: Time) -> Got<Vec<(String, Time, ApiCalls)>> {
+        figures::allowances(self, step, since).await
+    }
+    async fn forget_figures(&mut self, before: Time) -> Got<u64> {
+        figures::forget_figures(self, before).await
     }
     async fn error(&mut self, id: ErrorId) -> Got<Option<ErrorRecord>> {
         errors::error(self, id).await

@@ -18,6 +18,7 @@ mod changes;
 mod columns;
 mod connections;
 mod errors;
+mod figures;
 mod history;
 mod inbox;
 mod jobs;
@@ -67,6 +68,7 @@ const MIGRATIONS: &[SqlMigration] = &[
     (5, "pauses", include_str!("../../../migrations/sqlite/0005_pauses.sql")),
     (6, "people", include_str!("../../../migrations/sqlite/0006_people.sql")),
     (7, "lookups age", include_str!("../../../migrations/sqlite/0007_lookups_age.sql")),
+    (8, "figures", include_str!("../../../migrations/sqlite/0008_figures.sql")),
 ];
 
 /// Commands that may wait before callers are held back.

@@ -181,6 +181,12 @@ async fn hot_statements_search_an_index() {
         "SELECT id FROM sessions WHERE user_id = $1 ORDER BY made_at DESC",
         "DELETE FROM sessions WHERE user_id = $1 AND id IS NOT $2",
         "UPDATE sessions SET seen_at = $2 WHERE id = $1 AND seen_at < $2",
+        "SELECT at FROM history WHERE id > (SELECT history_id FROM summed) ORDER BY id LIMIT $1 + 0",
+        "SELECT at, body, connection_id FROM figures WHERE step = $2 AND at >= $3
+            AND connection_id IN (SELECT value FROM json_each($1))",
+        "SELECT body FROM figures WHERE (connection_id, step, at) IN
+            (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))",
+        "DELETE FROM figures WHERE at < $1",
         "SELECT MIN(next_attempt_at) FROM errors WHERE scope = 'twin' AND next_attempt_at IS NOT NULL",
     ];
     for sql in plans {
@@ -201,6 +207,7 @@ async fn hot_statements_search_an_index() {
             "lookups",
             "users",
             "sessions",
+            "figures",
         ];
         assert!(!tables.into_iter().any(bare), "{sql}\n{plan}");
         assert!(!plan.contains("B-TREE FOR ORDER BY") || sql.contains("json_each"), "{sql}\n{plan}");

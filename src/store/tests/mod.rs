@@ -1,6 +1,7 @@
 //! How a store behaves, told against the trait: a second database joins by running the same.
 
 mod admin;
+mod figures;
 mod groups;
 mod intake;
 mod journal;

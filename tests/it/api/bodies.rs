@@ -8,7 +8,7 @@ use wicketgate::sandbox::tracker::{TrackerFault, TrackerFaultKind};
 use crate::support::{Answer, TestNode, World, described::Described, until_said};
 
 /// The design's members; behind the bar what the answer may add.
-const BODIES: [(&str, &str, &str); 15] = [
+const BODIES: [(&str, &str, &str); 16] = [
     (
         "connection",
         "id name status kind mode tracker local_short_name remote_short_name description created_at activated_at prefer links \
@@ -32,9 +32,10 @@ const BODIES: [(&str, &str, &str); 15] = [
     (
         "tracker",
         "name kind url status org_id api_calls login_expires_at",
-        "outbound_message_url webhook_url paused last_notice_at",
+        "outbound_message_url webhook_url paused last_notice_at person_signs_in",
     ),
     ("check", "ok steps", ""),
+    ("figures", "span step since until ended latency_ms points trackers", ""),
     ("draft", "outgoing incoming base", "at by"),
     ("published", "outgoing incoming version at by note", ""),
     ("job", "id kind status done total counts", "connection_id paused detail created_at ended_at by"),
@@ -419,6 +420,13 @@ async fn trackers(world: &World, public: &Judge<'_>, private: &Judge<'_>) {
     public.get("/queue", &[]).await;
     let status = public.get("/status", &[]).await;
     assert_eq!((&status["kind"], &status["ready"]), (&json!("public"), &json!(true)), "{status}");
+    let figures = public.get("/figures", &[]).await;
+    looks_like("figures", &figures);
+    assert_eq!((&figures["span"], figures["points"].as_array().map(Vec::len)), (&json!("day"), Some(96)), "{figures}");
+    let week = public.call_at("GET", "/figures", "/figures?span=week", None, 200).await;
+    assert_eq!((&week["step"], week["points"].as_array().map(Vec::len)), (&json!(3600), Some(168)), "{week}");
+    let refused = public.call_at("GET", "/figures", "/figures?span=year", None, 422).await;
+    assert_eq!(refused["errors"][0]["field"], "span", "{refused}");
     public.get("/openapi.json", &[]).await;
 }
 

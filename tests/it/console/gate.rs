@@ -149,6 +149,10 @@ async fn pages_hold_no_script_and_no_style_of_their_own() {
     for path in [
         "/sign-in".to_owned(),
         "/setup".to_owned(),
+        "/".to_owned(),
+        "/?span=week".to_owned(),
+        "/trackers".to_owned(),
+        "/trackers/support".to_owned(),
         "/connections".to_owned(),
         "/connections/new".to_owned(),
         "/connections/accept".to_owned(),

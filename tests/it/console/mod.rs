@@ -2,6 +2,7 @@
 
 mod foreign_text;
 mod gate;
+mod overview;
 mod rooms;
 mod visitor;
 mod wizards;

@@ -159,6 +159,8 @@ async fn a_partners_token_sees_its_own_connection_and_nothing_else() {
     assert_eq!(ids(&get("/connections").await.good(), "id"), [own.as_str()]);
     assert_eq!(ids(&get("/queue").await.good(), "connection_id"), [own.as_str()]);
     assert_eq!(get("/queue").await.good()["trackers"], json!([]));
+    let figures = get("/figures").await.good();
+    assert_eq!((&figures["trackers"], figures["points"].as_array().map(Vec::len)), (&json!([]), Some(96)));
     let status = get("/status").await.good();
     assert_eq!((status["connections"]["active"].as_u64(), status["parked"].as_u64()), (Some(1), Some(1)));
     let twins = get("/twins").await.good();
