@@ -19,6 +19,7 @@ mod page;
 mod people;
 mod queue;
 mod rules;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -43,5 +44,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(errors::routes)
         .configure(jobs::routes)
         .configure(queue::routes)
-        .configure(rules::routes);
+        .configure(rules::routes)
+        .configure(settings::routes);
 }

@@ -28,15 +28,17 @@ pub(super) enum Room {
     Queue,
     Errors,
     Triggers,
+    Settings,
 }
 
 impl Room {
-    const ALL: [(Self, &'static str, &'static str); 5] = [
+    const ALL: [(Self, &'static str, &'static str); 6] = [
         (Self::Connections, "/connections", "Connections"),
         (Self::Twins, "/twins", "Sync status"),
         (Self::Queue, "/queue", "Queue"),
         (Self::Errors, "/errors", "Errors"),
         (Self::Triggers, "/triggers", "Triggers"),
+        (Self::Settings, "/settings", "Settings"),
     ];
 }
 

@@ -2,5 +2,6 @@
 
 mod foreign_text;
 mod gate;
+mod settings;
 mod visitor;
 mod wizards;
