@@ -200,8 +200,9 @@ async fn a_token_made_by_a_page_works_and_is_shown_once() {
         (unnamed.to_vec(), "name"),
         ([&unnamed[..], &[("name", "x"), ("connections", id)]].concat(), "connections"),
         (typed.to_vec(), "connections"),
-        (vec![("name", "x"), ("scopes", "root"), ("reach", "all")], "scopes"),
-        (vec![("name", "x"), ("scopes", "read"), ("reach", "all"), ("days", "-1")], "days"),
+        ([&unnamed[..1], &[("name", "x"), ("scopes", "root"), ("reach", "all"), ("days", "never")]].concat(), "scopes"),
+        (vec![("name", "x"), ("scopes", "read"), ("reach", "all")], "days"),
+        ([&unnamed[..], &[("name", "x"), ("from", "2020-01-01T00:00:00Z")]].concat(), "days"),
     ] {
         let page = admin.post("/settings/tokens", &fields).await;
         assert!(page.status == 422 && page.says(&format!("{field}-wrong")), "{field}: {}", page.html);
@@ -210,8 +211,9 @@ async fn a_token_made_by_a_page_works_and_is_shown_once() {
     }
     let tokens = async || world.public.get("/tokens").await["items"].as_array().expect("a list").clone();
     let before = tokens().await.len();
-    let key = admin.get("/settings/tokens").await.hidden("key");
-    let whole = [&[("key", key.as_str())], &typed[1..], &[("connections", id)]].concat();
+    let page = admin.get("/settings/tokens").await;
+    let (key, from) = (page.hidden("key"), page.hidden("from"));
+    let whole = [&[("key", key.as_str()), ("from", &from)], &typed[1..], &[("connections", id)]].concat();
     let made = admin.post("/settings/tokens", &whole).await;
     assert!(made.status == 200 && made.says("data-address=\"/settings/tokens\"") && made.says("Copy secret"), "{}", made.html);
     let secret = shown(&made, "secret");

@@ -49,12 +49,12 @@ impl Token {
     }
 }
 
-/// How long a token may be good, in days; the empty word: until it is deleted.
+/// How long a token may be good, in days.
 const TERMS: [(&str, &str); 5] =
-    [("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Until it is deleted")];
+    [("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("never", "Until it is deleted")];
 
 /// What was typed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Typed {
     pub name: String,
     pub scope: String,
@@ -62,24 +62,34 @@ pub(crate) struct Typed {
     pub bound: bool,
     pub ticked: Vec<String>,
     pub days: String,
+    /// When the form was made: its term counts from here, so that a form that is sent again asks for the same.
+    pub from: Time,
     /// Names the request, so that a repeat makes nothing.
     pub key: String,
 }
 
 impl Typed {
     fn new(node: &Node) -> Self {
-        Self { scope: "read".to_owned(), days: "90".to_owned(), key: node.clock.id().to_string(), ..Self::default() }
+        Self {
+            name: String::new(),
+            scope: "read".to_owned(),
+            bound: false,
+            ticked: Vec::new(),
+            days: "90".to_owned(),
+            from: node.now(),
+            key: node.clock.id().to_string(),
+        }
     }
 
-    fn of(form: &Form) -> Self {
+    fn of(form: &Form, now: Time) -> Self {
         let text = |name: &str| form.get(name).to_owned();
-        let ticked = form.all("connections").map(str::to_owned).collect();
         Self {
             name: text("name"),
             scope: text("scopes"),
             bound: form.get("reach") == "some",
-            ticked,
+            ticked: form.all("connections").map(str::to_owned).collect(),
             days: text("days"),
+            from: form.get("from").parse().unwrap_or(now),
             key: text("key"),
         }
     }
@@ -89,20 +99,20 @@ impl Typed {
     }
 
     /// The moment at which it ends, or what is wrong with it.
-    fn ends(&self, now: Time) -> Result<Option<Time>, Errors> {
-        if self.days.is_empty() {
+    fn ends(&self) -> Result<Option<Time>, Errors> {
+        if self.days == "never" {
             return Ok(None);
         }
         match self.days.parse::<u64>() {
             Ok(days) if TERMS.iter().any(|(known, _)| *known == self.days) => {
-                Ok(Some(now.plus(Duration::from_secs(days * 24 * 3600))))
+                Ok(Some(self.from.plus(Duration::from_secs(days * 24 * 3600))))
             }
             _ => Err(Errors::one("days", "Choose one of the terms.")),
         }
     }
 }
 
-const FIELDS: [&str; 3] = ["name", "scopes", "connections"];
+const FIELDS: [&str; 4] = ["name", "scopes", "connections", "days"];
 
 #[derive(Template)]
 #[template(path = "settings/tokens.html", config = "src/server/console/askama.toml")]
@@ -174,8 +184,8 @@ pub(crate) struct MadePage {
 /// `POST /settings/tokens`: the secret is on this page alone.
 pub(super) async fn create(node: web::Data<Node>, Signed { person, form }: Signed) -> Result<HttpResponse, Refusal> {
     person.require(Scope::Admin)?;
-    let (now, typed) = (node.now(), Typed::of(&form));
-    let ends = match typed.ends(now) {
+    let (now, typed) = (node.now(), Typed::of(&form, node.now()));
+    let ends = match typed.ends() {
         Ok(ends) => ends,
         Err(errors) => return page::unfit(&shown(&person, now, typed, errors).await?),
     };
@@ -199,17 +209,21 @@ pub(super) async fn create(node: web::Data<Node>, Signed { person, form }: Signe
         Err(problem) if problem.code == Code::IdempotencySecret => Ok(page::go("/settings/tokens")),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            // A key stands for one body, and the next one is another.
-            let typed = Typed { key: Typed::new(&node).key, ..typed };
+            // A key stands for one body, and the next will be another.
+            let Typed { from, key, .. } = Typed::new(&node);
+            let typed = Typed { from, key, ..typed };
             page::again(&problem, &shown(&person, now, typed, at_field(&problem)).await?)
         }
     }
 }
 
-/// Members of a list are said at their field.
+/// Members of a list are said at their field, the moment at the term.
 fn at_field(problem: &Problem) -> Errors {
     let mut problem = problem.clone();
     for error in &mut problem.errors {
+        if error.field == "expires_at" {
+            "days".clone_into(&mut error.field);
+        }
         if let Some(field) = FIELDS.iter().find(|field| error.field.split(['.', '[']).next() == Some(**field)) {
             error.field = (*field).to_owned();
         }
