@@ -90,6 +90,11 @@ const ROLES: [Role; 4] = [
     },
 ];
 
+/// Whether a form names a role, or a scope. It is asked before the API is, whose words about it are for programs.
+fn is_role(word: &str) -> bool {
+    ROLES.iter().any(|one| one.word == word)
+}
+
 fn word(role: Scope) -> &'static str {
     ROLES.into_iter().find(|one| one.scope == role).map_or("", |one| one.word)
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ROLES, Role, Tab, word};
+use super::{ROLES, Role, Tab, is_role, word};
 use crate::{
     clock::Time,
     domain::{
@@ -189,6 +189,9 @@ pub(super) async fn create(node: web::Data<Node>, Signed { person, form }: Signe
         Ok(ends) => ends,
         Err(errors) => return page::unfit(&shown(&person, now, typed, errors).await?),
     };
+    if !is_role(&typed.scope) {
+        return page::unfit(&shown(&person, now, typed, Errors::one("scopes", "Choose one of the scopes.")).await?);
+    }
     if !typed.bound && !typed.ticked.is_empty() {
         // Taken as it stands, it would open more than was meant.
         let errors = Errors::one("connections", "Connections are ticked, but the token is for all: choose one of the two.");
@@ -212,20 +215,16 @@ pub(super) async fn create(node: web::Data<Node>, Signed { person, form }: Signe
             // A key stands for one body, and the next will be another.
             let Typed { from, key, .. } = Typed::new(&node);
             let typed = Typed { from, key, ..typed };
-            page::again(&problem, &shown(&person, now, typed, at_field(&problem)).await?)
+            page::again(&problem, &shown(&person, now, typed, at_field(problem.clone())).await?)
         }
     }
 }
 
-/// Members of a list are said at their field, the moment at the term.
-fn at_field(problem: &Problem) -> Errors {
-    let mut problem = problem.clone();
+/// What concerns the moment is said at the term.
+fn at_field(mut problem: Problem) -> Errors {
     for error in &mut problem.errors {
         if error.field == "expires_at" {
             "days".clone_into(&mut error.field);
-        }
-        if let Some(field) = FIELDS.iter().find(|field| error.field.split(['.', '[']).next() == Some(**field)) {
-            error.field = (*field).to_owned();
         }
     }
     Errors::of(&problem, &FIELDS)

@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Done, NOT_TWICE, ROLES, Role, Session, Tab, path_part, typed_twice, word};
+use super::{Done, NOT_TWICE, ROLES, Role, Session, Tab, is_role, path_part, typed_twice, word};
 use crate::{
     clock::Time,
     domain::{ids::UserId, token::Scope},
@@ -50,6 +50,7 @@ impl Typed {
     }
 }
 
+const NO_ROLE: &str = "Choose one of the roles.";
 const FIELDS: [&str; 3] = ["name", "role", "password"];
 
 #[derive(Template)]
@@ -99,6 +100,9 @@ pub(super) async fn create(signed: Signed) -> Result<HttpResponse, Refusal> {
     let typed = Typed::of(form);
     if !typed_twice(&signed) {
         return page::unfit(&listed(person, "", typed, Errors::one("again", NOT_TWICE)).await?);
+    }
+    if !is_role(&typed.role) {
+        return page::unfit(&listed(person, "", typed, Errors::one("role", NO_ROLE)).await?);
     }
     let body = json!({"name": typed.name, "role": typed.role, "password": form.get("password")});
     match person.api.post::<User>("/users", body).await {
@@ -175,7 +179,11 @@ async fn back(person: &Person, id: UserId, typed: Option<Typed>, done: Result<&s
 
 /// `POST /settings/users/{user}`
 pub(super) async fn change(Signed { person, form }: Signed, id: web::Path<UserId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Admin)?;
     let typed = Typed::of(&form);
+    if !is_role(&typed.role) {
+        return page::unfit(&shown(&person, *id, Some(typed), Errors::one("role", NO_ROLE)).await?);
+    }
     let body = json!({"name": typed.name, "role": typed.role});
     let changed: Result<User, Problem> = person.api.json(Method::PATCH, format!("/users/{id}"), Some(body)).await;
     match changed {
