@@ -26,6 +26,11 @@ impl Form {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
     }
 
+    /// All values of a field that may be sent more than once.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Without space around it; `None` where nothing was typed.
     pub(super) fn typed(&self, name: &str) -> Option<String> {
         Some(self.get(name).trim()).filter(|value| !value.is_empty()).map(str::to_owned)

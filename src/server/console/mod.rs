@@ -21,6 +21,7 @@ mod page;
 mod people;
 mod queue;
 mod rules;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -47,5 +48,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(errors::routes)
         .configure(jobs::routes)
         .configure(queue::routes)
-        .configure(rules::routes);
+        .configure(rules::routes)
+        .configure(settings::routes);
 }

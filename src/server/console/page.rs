@@ -30,10 +30,11 @@ pub(super) enum Room {
     Errors,
     Triggers,
     Trackers,
+    Settings,
 }
 
 impl Room {
-    const ALL: [(Self, &'static str, &'static str); 7] = [
+    const ALL: [(Self, &'static str, &'static str); 8] = [
         (Self::Dashboard, "/", "Dashboard"),
         (Self::Connections, "/connections", "Connections"),
         (Self::Twins, "/twins", "Sync status"),
@@ -41,6 +42,7 @@ impl Room {
         (Self::Errors, "/errors", "Errors"),
         (Self::Triggers, "/triggers", "Triggers"),
         (Self::Trackers, "/trackers", "Trackers"),
+        (Self::Settings, "/settings", "Settings"),
     ];
 }
 

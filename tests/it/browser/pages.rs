@@ -9,8 +9,24 @@ use crate::support::{World, until_said};
 const PASSWORD: &str = "correct horse battery";
 
 /// Pages that want no id.
-const PLAIN: [&str; 8] =
-    ["/connections", "/connections/new", "/connections/accept", "/twins", "/queue", "/jobs", "/errors", "/triggers"];
+const PLAIN: [&str; 16] = [
+    "/",
+    "/connections",
+    "/connections/new",
+    "/connections/accept",
+    "/twins",
+    "/queue",
+    "/jobs",
+    "/errors",
+    "/triggers",
+    "/trackers",
+    "/trackers/support",
+    "/settings",
+    "/settings/users",
+    "/settings/tokens",
+    "/settings/audit",
+    "/?span=week",
+];
 
 /// A world with something on every page, and all addresses.
 async fn addresses(world: &World) -> Vec<String> {

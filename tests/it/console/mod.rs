@@ -4,5 +4,6 @@ mod foreign_text;
 mod gate;
 mod overview;
 mod rooms;
+mod settings;
 mod visitor;
 mod wizards;
