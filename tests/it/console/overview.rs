@@ -51,7 +51,7 @@ async fn the_dashboard_tells_what_needs_a_person_and_what_happened() {
         assert!(page.says(&href) && page.says("holds 1 record that waits"), "{path}: {}", page.html);
         assert!(!page.says("<script>") && !page.says("<img") && page.says("&#60;script&#62;alert(1)"), "{path}: {}", page.html);
         assert!(page.says("1 now, 1 at most") && page.says(" synced, ") && page.says("1 parked"), "{path}: {}", page.html);
-        assert!(page.html.matches("<svg class=\"chart\"").count() >= 3 && page.says("class=\"area\""), "{path}: {}", page.html);
+        assert!(page.html.matches("<svg class=\"chart\"").count() >= 3 && page.says("class=\"stroke\""), "{path}: {}", page.html);
         assert!(page.says("role=\"img\" aria-label=\"Median "), "{path}: {}", page.html);
         assert!(!page.says("No change ended"), "{path}");
     }

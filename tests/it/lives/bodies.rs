@@ -14,7 +14,10 @@ async fn trackers_checks_rules_and_types_have_their_members() {
         [(&world.public, "support", "outbound_message_url", "salesforce"), (&world.private, "helpdesk", "webhook_url", "webhook")]
     {
         let tracker = node.get(&format!("/trackers/{name}")).await;
-        members(&tracker, &format!("name kind url status org_id {door} api_calls login_expires_at paused last_notice_at"));
+        members(
+            &tracker,
+            &format!("name kind url status org_id {door} api_calls person_signs_in login_expires_at paused last_notice_at"),
+        );
         assert_eq!(
             (tracker["name"].as_str(), tracker["kind"].as_str(), tracker["status"].as_str()),
             (Some(name), Some(kind), Some("ok"))
