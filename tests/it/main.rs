@@ -8,6 +8,7 @@ mod connections;
 mod console;
 mod economy;
 mod fine_points;
+mod first_hour;
 mod jobs;
 mod kill;
 mod link;
