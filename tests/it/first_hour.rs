@@ -38,9 +38,7 @@ fn its_node_to_try_things_on_loads() {
 #[test]
 fn the_pages_that_it_leads_to_are_there() {
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    // It comes with the package for the org.
-    let to_come = "SALESFORCE.md";
     for link in PAGE.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()).filter(|link| !link.is_empty()) {
-        assert!(link == to_come || docs.join(link).exists(), "{link}");
+        assert!(docs.join(link).exists(), "{link}");
     }
 }
