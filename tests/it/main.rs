@@ -9,6 +9,7 @@ mod connections;
 mod console;
 mod economy;
 mod fine_points;
+mod first_hour;
 mod jobs;
 mod kill;
 mod link;
