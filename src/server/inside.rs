@@ -40,7 +40,7 @@ pub(super) struct Within {
 }
 
 impl Within {
-    pub(super) fn new(node: Arc<Node>) -> Rc<dyn Inside> {
+    pub(super) fn of(node: Arc<Node>) -> Rc<dyn Inside> {
         Rc::new(Self { node, routes: AsyncOnce::new() })
     }
 

@@ -63,7 +63,7 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
     let within = node.clone();
     let mut server = HttpServer::new(move || {
         App::new()
-            .app_data(inside::Within::new(within.clone()))
+            .app_data(inside::Within::of(within.clone()))
             .app_data(data.clone())
             .app_data(link_data.clone())
             .app_data(query::path_config())

@@ -255,7 +255,6 @@ async fn act(Signed { person, form }: Signed, id: web::Path<ErrorId>) -> Result<
         Ok(error) => Ok(page::go(&error.twin_id.map_or_else(|| "/errors?done=1".to_owned(), |twin| format!("/twins/{twin}")))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            let problem = page::closed(problem)?;
             page::again(&problem, &one_shown(&person, *id, Some(&form), Errors::of(&problem, &["replica"])).await?)
         }
     }

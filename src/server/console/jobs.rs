@@ -165,7 +165,6 @@ async fn act(Signed { person, form }: Signed, id: web::Path<JobId>) -> Result<Ht
         Ok(()) => Ok(page::go(&format!("/jobs/{id}"))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            let problem = page::closed(problem)?;
             page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?)
         }
     }

@@ -150,7 +150,6 @@ async fn create(Signed { person, form }: Signed, id: web::Path<ConnectionId>) ->
         Ok(_) => Ok(page::go(&format!("/connections/{id}/triggers"))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            let problem = page::closed(problem)?;
             page::again(&problem, &shown(&person, *id, typed, at_filter(&problem)).await?)
         }
     }
@@ -240,7 +239,6 @@ async fn change(Signed { person, form }: Signed, ids: web::Path<(ConnectionId, T
         Ok(()) => Ok(page::go(&format!("/connections/{id}/triggers"))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            let problem = page::closed(problem)?;
             page::again(&problem, &one_shown(&person, (id, trigger), Some(typed), at_filter(&problem)).await?)
         }
     }
@@ -252,7 +250,6 @@ async fn run(Signed { person, .. }: Signed, ids: web::Path<(ConnectionId, Trigge
     match person.api.post::<Job>(format!("/connections/{id}/triggers/{trigger}/run"), json!({})).await {
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
         Err(problem) => {
-            let problem = page::closed(problem)?;
             let problem = page::closed(problem)?;
             page::again(&problem, &one_shown(&person, (id, trigger), None, at_filter(&problem)).await?)
         }

@@ -87,11 +87,19 @@ impl Chromium {
         }
     }
 
+    async fn try_fill(&self, css: &str, text: &str) -> WebDriverResult<()> {
+        let field = self.driver.find(By::Css(css)).await?;
+        field.clear().await?;
+        field.send_keys(text).await
+    }
+
     /// Types in place of what a field holds.
     pub(super) async fn fill(&self, css: &str, text: &str) {
-        let field = self.find(css).await;
-        field.clear().await.expect("cleared");
-        field.send_keys(text).await.expect("typed");
+        let begun = Instant::now();
+        while let Err(error) = self.try_fill(css, text).await {
+            assert!(begun.elapsed() < PATIENCE, "{css} cannot be filled: {error}\n{}", self.text().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(super) async fn click(&self, css: &str) {
@@ -100,19 +108,22 @@ impl Chromium {
         found.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
-    /// Presses the button or link of this text.
+    /// Presses the button or link of this text. The page may put it in anew while it is looked for.
     pub(super) async fn press(&self, text: &str) {
         let path = format!("//*[self::button or self::a][normalize-space()=\"{text}\"]");
         let begun = Instant::now();
-        let found = loop {
-            match self.driver.find(By::XPath(&path)).await {
-                Ok(found) => break found,
+        loop {
+            let pressed = async {
+                let found = self.driver.find(By::XPath(&path)).await?;
+                found.scroll_into_view().await?;
+                found.click().await
+            };
+            match pressed.await {
+                Ok(()) => return,
                 Err(_) if begun.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(50)).await,
                 Err(error) => panic!("no button {text:?}: {error}\n{}", self.text().await),
             }
-        };
-        found.scroll_into_view().await.expect("scrolled");
-        found.click().await.unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
     }
 
     /// All text of the page.

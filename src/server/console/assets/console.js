@@ -179,21 +179,27 @@ for (const field of document.querySelectorAll("[data-propose]")) {
   for (const source of sources) source.addEventListener("input", () => { if (!own) field.value = proposal(); });
 }
 
-for (const button of document.querySelectorAll("[data-copy]")) {
+// Heard at the document: a button may stand in a part that is put in anew.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
   const said = button.textContent;
-  button.addEventListener("click", async () => {
-    const source = document.getElementById(button.dataset.copy);
-    try {
-      await navigator.clipboard.writeText(source.textContent.trim());
-      button.textContent = "Copied";
-    } catch {
-      source.closest("details")?.setAttribute("open", "");
-      getSelection().selectAllChildren(source);
-      button.textContent = "Selected: press Ctrl+C";
-    }
-    setTimeout(() => { button.textContent = said; }, 2500);
-  });
-}
+  const source = document.getElementById(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(source.textContent.trim());
+    button.textContent = "Copied";
+  } catch {
+    source.closest("details")?.setAttribute("open", "");
+    getSelection().selectAllChildren(source);
+    button.textContent = "Selected: press Ctrl+C";
+  }
+  setTimeout(() => { button.textContent = said; }, 2500);
+});
+
+// On a phone the navigation scrolls: where one is comes into sight.
+const nav = document.querySelector(".top nav");
+const here = nav?.querySelector("[aria-current]");
+if (here) nav.scrollLeft = here.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
 
 // The set-up code stands behind # in the address, where no proxy sees it.
 for (const field of document.querySelectorAll("[data-from-address]")) {

@@ -115,7 +115,6 @@ pub(super) async fn preview(Signed { person, form }: Signed, id: web::Path<Conne
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            let problem = page::closed(problem)?;
             page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?)
         }
     }
@@ -126,7 +125,6 @@ pub(super) async fn reapply(Signed { person, .. }: Signed, id: web::Path<Connect
     match person.api.post::<Job>(format!("/connections/{id}/rules/reapply"), json!({})).await {
         Ok(job) => Ok(page::go(&format!("/jobs/{}", job.id))),
         Err(problem) => {
-            let problem = page::closed(problem)?;
             let problem = page::closed(problem)?;
             page::again(&problem, &shown(&person, *id, Errors::of(&problem, &[])).await?)
         }

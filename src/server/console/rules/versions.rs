@@ -99,7 +99,6 @@ pub(super) async fn rollback(Signed { person, form }: Signed, id: web::Path<Conn
         Ok(_) => Ok(page::go(&format!("/connections/{id}/rules/versions"))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            let problem = page::closed(problem)?;
             page::again(&problem, &shown(&person, *id, version, Errors::of(&problem, &["note"])).await?)
         }
     }

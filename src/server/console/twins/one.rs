@@ -88,7 +88,6 @@ pub(super) async fn sync_now(Signed { person, .. }: Signed, id: web::Path<TwinId
         Ok(()) => Ok(page::go(&format!("/twins/{id}"))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            let problem = page::closed(problem)?;
             page::again(&problem, &shown(&person, *id, "", Errors::of(&problem, &[])).await?)
         }
     }
