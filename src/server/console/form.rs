@@ -11,6 +11,10 @@ use crate::server::kit::{FieldError, Problem};
 
 /// Largest form: a pair of rules, escaped.
 pub(super) const LIMIT: usize = 4_000_000;
+/// Largest form of somebody who is not signed in: a name and a password. It is read before anything is known of them.
+pub(super) const OPEN_LIMIT: usize = 16_000;
+/// Most fields of a form; what comes after them is read over.
+const FIELDS: usize = 500;
 
 /// Names and values as they came.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +22,7 @@ pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
     pub(super) fn read(bytes: &[u8]) -> Self {
-        Self(form_urlencoded::parse(bytes).into_owned().collect())
+        Self(form_urlencoded::parse(bytes).take(FIELDS).map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
     /// The value of a field; empty where the form has none.

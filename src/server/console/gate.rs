@@ -40,6 +40,8 @@ pub(super) const TOKEN_FIELD: &str = "_token";
 pub(super) enum Refusal {
     /// Nobody is signed in; afterwards the browser goes on to this address.
     SignIn(String),
+    /// The form belongs to a session that was, and somebody is signed in anew: the page is shown again.
+    Anew(String),
     /// As the API says it.
     Problem(Problem),
 }
@@ -48,6 +50,7 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::SignIn(_) => f.write_str("sign in first"),
+            Self::Anew(_) => f.write_str("the form is of another session"),
             Self::Problem(problem) => problem.fmt(f),
         }
     }
@@ -68,7 +71,7 @@ impl From<crate::store::StoreError> for Refusal {
 impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::SignIn(_) => StatusCode::SEE_OTHER,
+            Self::SignIn(_) | Self::Anew(_) => StatusCode::SEE_OTHER,
             Self::Problem(problem) => problem.status_code(),
         }
     }
@@ -79,6 +82,7 @@ impl ResponseError for Refusal {
                 let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
                 page::go(&format!("/sign-in?next={next}"))
             }
+            Self::Anew(path) => page::go(&format!("{path}#anew")),
             Self::Problem(problem) => page::refused(problem),
         }
     }
@@ -216,7 +220,7 @@ impl FromRequest for Open {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let bytes = body::read(&mut payload, super::form::LIMIT).await?;
+            let bytes = body::read(&mut payload, super::form::OPEN_LIMIT).await?;
             if !is_ours(&request) {
                 return Err(foreign().into());
             }
@@ -239,13 +243,18 @@ impl FromRequest for Signed {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let bytes = body::read(&mut payload, super::form::LIMIT).await?;
+            // Who it is comes first: a stranger's form is not read.
             let person = Person::from_request(&request, &mut Payload::None).await?;
+            let bytes = body::read(&mut payload, super::form::LIMIT).await?;
             let form = Form::read(&bytes);
             let header = request.headers().get(TOKEN_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let typed = if header.is_empty() { form.get(TOKEN_FIELD) } else { header };
-            if !is_ours(&request) || !person.secret.is_form_token(typed) {
+            if !is_ours(&request) || typed.is_empty() {
                 return Err(foreign().into());
+            }
+            if !person.secret.is_form_token(typed) {
+                // A page of ours, of another session: it is shown anew, and its module gives back what was typed.
+                return Err(Refusal::Anew(back(&request)));
             }
             Ok(Self { person, form })
         })

@@ -28,6 +28,11 @@ async fn of_two_editors_the_second_is_told_and_loses_nothing() {
     assert_eq!(save(&over, "// merged").await.status, 200);
     let broken = save(&person.get(&path).await.hidden("over"), "entity.summary = );").await;
     assert!(broken.says("incoming, line 1"), "a draft that does not parse is kept, and told: {}", broken.html);
+    // Nor does a text run that its publisher did not see.
+    let seen = person.get(&format!("{path}/publish")).await.hidden("over");
+    save(&person.get(&path).await.hidden("over"), "entity.summary = ;").await;
+    let unseen = person.post(&format!("{path}/publish"), &[("base", "0"), ("over", &seen)]).await;
+    assert!(unseen.status == 409 && unseen.says("saved another draft"), "{}", unseen.html);
     let published = person.post(&format!("{path}/publish"), &[("base", "0"), ("note", "why <not>")]).await;
     assert!(
         published.status == 422 && published.says("does not parse") && published.says("why &#60;not&#62;"),

@@ -11,9 +11,9 @@ async fn two_people_join_their_nodes_by_pages_alone() {
     let here = Visitor::with_role(&world.public, "configure").await;
     let there = Visitor::with_role(&world.private, "configure").await;
     let first = here.get("/connections/new").await;
-    let key = first.hidden("key");
+    let key = first.hidden("_key");
     assert!(!key.is_empty() && first.says("Destination URL"));
-    let steps = [("key", key.as_str()), ("mode", "script")];
+    let steps = [("_key", key.as_str()), ("mode", "script")];
     let kind = here.post("/connections/new", &[&steps[..], &[("step", "destination"), ("private", "1")]].concat()).await;
     assert!(kind.status == 200 && kind.says("Choose the configuration type") && kind.says("private connection"), "{}", kind.html);
     let no_url = [&steps[..], &[("no_url", "on")]].concat();
@@ -76,7 +76,7 @@ async fn two_people_join_their_nodes_by_pages_alone() {
 async fn a_destination_is_asked_before_one_goes_on() {
     let world = World::with(Settings { joined: false, ..Settings::default() }).await;
     let here = Visitor::with_role(&world.public, "configure").await;
-    let step = |url: &'static str| [("step", "destination"), ("key", "k"), ("destination_url", url)];
+    let step = |url: &'static str| [("step", "destination"), ("_key", "k"), ("destination_url", url)];
     for wrong in ["", "nonsense", "http://127.0.0.1:1/"] {
         let page = here.post("/connections/new", &step(wrong)).await;
         assert!(page.status == 422 && page.says("destination_url-wrong"), "{wrong}: {}", page.html);

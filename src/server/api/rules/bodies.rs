@@ -152,6 +152,9 @@ pub struct Publication {
     pub note: String,
     /// Version that it began from: it must be the one that runs. Needed where texts are given.
     pub base: Option<u32>,
+    /// `at` of the draft that is meant: 409 where another was saved since. Not looked at unless given.
+    #[schema(value_type = Option<String>)]
+    pub over: Option<Time>,
     /// In place of the draft; left out beside `incoming` it stays as it runs.
     pub outgoing: Option<String>,
     /// In place of the draft; left out beside `outgoing` it stays as it runs.

@@ -212,6 +212,9 @@ pub async fn publish(
                 "There is no draft, so there is nothing to publish. Save one first, or send texts.",
             ));
         }
+        (None, None, Some(draft)) if given.over.is_some_and(|seen| seen != draft.at) => {
+            return Err(publishing::overtaken(&draft));
+        }
         (None, None, Some(draft)) => (draft.outgoing, draft.incoming, given.base.into_iter().chain([draft.base]).collect()),
         (outgoing, incoming, _) => {
             let (ran_out, ran_in) = (running.outgoing.clone(), running.incoming.clone());

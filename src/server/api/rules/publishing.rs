@@ -125,7 +125,7 @@ pub(super) async fn save(
     saved.await?
 }
 
-fn overtaken(other: &RuleDraft) -> Problem {
+pub(super) fn overtaken(other: &RuleDraft) -> Problem {
     let detail = format!("{} saved another draft at {}. Nothing was overwritten: look at it and merge.", other.by, other.at);
     Problem::new(Code::RuleChanged, detail)
 }

@@ -53,12 +53,19 @@ function replace(page) {
     if (!fresh || busy(part)) continue;
     tellTimes(fresh);
     if (fresh.innerHTML === part.innerHTML) continue;
-    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+    const focused = part.contains(document.activeElement) ? place(part, document.activeElement) : undefined;
     const open = new Set([...part.querySelectorAll("details[open][id]")].map((one) => one.id));
     part.replaceChildren(...fresh.childNodes);
     for (const one of part.querySelectorAll("details[id]")) one.open ||= open.has(one.id);
-    if (focused) document.getElementById(focused)?.focus();
+    if (focused) part.querySelectorAll(focused.like)[focused.at]?.focus();
   }
+}
+
+// How to find the same element again in a part that is put in anew.
+function place(part, one) {
+  const marks = ["id", "href", "name", "aria-label"].filter((mark) => one.getAttribute(mark));
+  const like = one.tagName + (marks.length ? `[${marks[0]}="${CSS.escape(one.getAttribute(marks[0]))}"]` : "");
+  return { like, at: [...part.querySelectorAll(like)].indexOf(one) };
 }
 
 let due;
@@ -108,25 +115,41 @@ function wait(ms, act) {
   return (...given) => { clearTimeout(timer); timer = setTimeout(() => act(...given), ms); };
 }
 
-// Sends a form to a path and puts the answer, a fragment of ours, into an element.
+// Sends a form to a path and puts the answer, a fragment of ours, into an element; what came before a newer question is
+// passed over, and what says the same again is left as it is, for it is read aloud.
+const asked = new WeakMap();
+
 async function fragment(path, form, into) {
-  const answer = await fetch(path, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "x-wicketgate-token": token } });
-  if (!answer.ok) return false;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const number = (asked.get(into) ?? 0) + 1;
+  asked.set(into, number);
+  const sent = { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "x-wicketgate-token": token }, redirect: "error" };
+  const answer = await fetch(path, sent).catch(() => undefined);
+  const text = answer?.ok ? await answer.text() : "";
+  if (asked.get(into) !== number) return;
+  const page = new DOMParser().parseFromString(text, "text/html");
   tellTimes(page.body);
-  into.replaceChildren(...page.body.childNodes);
-  return true;
+  if (page.body.innerHTML !== into.innerHTML) into.replaceChildren(...page.body.childNodes);
 }
 
 for (const field of document.querySelectorAll("[data-check]")) {
   const into = document.getElementById(field.dataset.checkInto);
   const ask = wait(500, async () => {
-    const asked = field.value.trim();
-    if (!asked && field.type === "url" || !field.checkValidity()) return into.replaceChildren();
-    await fragment(field.form.dataset.checks ?? field.dataset.check, field.form, into).catch(() => {});
+    if (!field.value.trim() && field.type === "url" || !field.checkValidity()) {
+      asked.set(into, (asked.get(into) ?? 0) + 1);
+      return into.replaceChildren();
+    }
+    await fragment(field.form.dataset.checks ?? field.dataset.check, field.form, into);
     mark(into);
   });
   field.addEventListener("input", ask);
+}
+
+for (const field of document.querySelectorAll("[data-propose]")) {
+  const sources = field.dataset.propose.split(" ").map((id) => document.getElementById(id));
+  const proposal = () => sources.every((one) => one.value.trim()) ? sources.map((one) => one.value.trim()).join("_to_") : "";
+  let own = field.value !== "" && field.value !== proposal();
+  field.addEventListener("input", () => { own = field.value !== ""; });
+  for (const source of sources) source.addEventListener("input", () => { if (!own) field.value = proposal(); });
 }
 
 // --- the rules editor -------------------------------------------------------------------------------------------------
@@ -218,31 +241,42 @@ if (address) history.replaceState(null, "", address);
 
 const KEPT = "wicketgate-form";
 const SIGNED_IN = "wicketgate-signed-in";
-const plain = (name, field) => field.type !== "password" && !["_token", "key", "step", "over", "base"].includes(name);
+const person = document.querySelector(".who [title]")?.title;
+const plain = (field) => field.name && field.type !== "password" && !["_token", "_key", "step"].includes(field.name) && field.tagName !== "BUTTON";
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.sent) return event.preventDefault();
   if (form.method !== "post") return;
   const action = form.getAttribute("action");
-  if (action !== "/invitation-file") form.dataset.sent = "yes";
+  if (action !== "/invitation-file") {
+    form.dataset.sent = "yes";
+    // It may have been stopped on its way.
+    setTimeout(() => { delete form.dataset.sent; }, 5_000);
+  }
   if (action === "/sign-in") return sessionStorage.setItem(SIGNED_IN, "yes");
-  const fields = [...form.elements].filter((field) => field.name && plain(field.name, field)).map((field) => [field.name, field.type, field.value, field.checked]);
-  sessionStorage.setItem(KEPT, JSON.stringify({ action, fields }));
+  sessionStorage.removeItem(KEPT);
+  if (action === "/sign-out") return sessionStorage.removeItem(SIGNED_IN);
+  const fields = [...form.elements].filter(plain).map((field) => [field.name, field.type, field.value, field.checked]);
+  // A form of buttons alone holds nothing that somebody typed.
+  if (fields.some(([, type]) => type !== "hidden")) sessionStorage.setItem(KEPT, JSON.stringify({ action, person, fields }));
 });
 addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; });
 
 function giveBack() {
   if (document.querySelector("form[action='/sign-in']")) return;
   const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
-  const signedIn = sessionStorage.getItem(SIGNED_IN);
+  const anew = sessionStorage.getItem(SIGNED_IN) || location.hash === "#anew";
+  if (location.hash === "#anew") history.replaceState(null, "", location.pathname + location.search);
   sessionStorage.removeItem(KEPT);
   sessionStorage.removeItem(SIGNED_IN);
-  const form = kept && signedIn && [...document.forms].find((one) => one.getAttribute("action") === kept.action);
+  if (!kept || !anew || kept.person !== person) return;
+  const same = [...document.forms].filter((one) => one.getAttribute("action") === kept.action);
+  const form = same.length === 1 ? same[0] : undefined;
   if (!form) return;
   for (const [name, type, value, checked] of kept.fields) {
     for (const field of form.elements) {
-      if (field.name !== name || field.type === "submit" || field.tagName === "BUTTON") continue;
+      if (field.name !== name || !plain(field)) continue;
       if (type === "checkbox" || type === "radio") {
         if (field.value === value) field.checked = checked;
       } else field.value = value;
@@ -254,6 +288,14 @@ function giveBack() {
   note.textContent = "Your session had ended before this was sent. What you typed is back: look it through and send it again.";
   form.prepend(note);
   for (const field of form.elements) field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+// A form that was refused says so first, and leads to what is wrong.
+const wrong = document.querySelector("[aria-invalid=true]") ?? document.querySelector("main [role=alert]");
+if (wrong) {
+  document.title = `Not done: ${document.title}`;
+  if (wrong.matches("[role=alert]")) wrong.tabIndex = -1;
+  wrong.focus();
 }
 
 giveBack();

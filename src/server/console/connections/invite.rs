@@ -88,7 +88,7 @@ impl Typed {
             name: form.get("name").to_owned(),
             description: form.get("description").to_owned(),
             confirm: form.has("confirm"),
-            key: form.get("key").to_owned(),
+            key: form.get("_key").to_owned(),
         }
     }
 

@@ -92,7 +92,8 @@ pub(super) async fn page(person: Person, id: web::Path<ConnectionId>) -> Result<
 /// `POST /connections/{id}/rules/publish`
 pub(super) async fn publish(Signed { person, form }: Signed, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
     let base = form.get("base").parse::<u32>().ok();
-    let body = json!({"note": form.get("note"), "base": base, "force": form.has("force")});
+    // What was looked at is what is published, not what somebody saved meanwhile.
+    let body = json!({"note": form.get("note"), "base": base, "over": form.typed("over"), "force": form.has("force")});
     let done: Result<Published, Problem> = person.api.post(format!("/connections/{id}/rules/publish"), body).await;
     match done {
         Ok(_) => Ok(page::go(&format!("/connections/{id}/rules/versions"))),
