@@ -8,7 +8,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    assets,
+    address, assets,
     gate::{Person, Refusal},
 };
 use crate::{
@@ -60,6 +60,8 @@ pub(super) struct Way {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub title: String,
+    /// Where the page is found, if not at the address that answered with it.
+    pub address: Option<String>,
     pub ways: Vec<Way>,
     /// Who is signed in; empty before.
     pub person: String,
@@ -89,6 +91,7 @@ impl Frame {
         let ways = Room::ALL.into_iter().map(|(room, path, name)| Way { path, name, here: room == here, count: count(room) });
         Ok(Self {
             title: title.into(),
+            address: address::of_page(),
             ways: ways.collect(),
             person: person.user.name.clone(),
             node: status.name,
@@ -105,6 +108,7 @@ impl Frame {
     pub(super) fn open(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
+            address: None,
             ways: Vec::new(),
             person: String::new(),
             node: String::new(),
