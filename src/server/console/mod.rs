@@ -18,6 +18,7 @@ mod errors;
 mod form;
 mod gate;
 mod jobs;
+mod lost;
 mod page;
 mod people;
 mod queue;
@@ -31,6 +32,8 @@ mod triggers;
 mod twins;
 
 use actix_web::web;
+
+pub use lost::{path_config, query_config};
 
 /// Mounts the console.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -51,5 +54,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(jobs::routes)
         .configure(queue::routes)
         .configure(rules::routes)
-        .configure(settings::routes);
+        .configure(settings::routes)
+        .default_service(web::to(lost::nowhere));
 }

@@ -148,6 +148,12 @@ async fn each_role_may_what_its_scope_may() {
                     assert_eq!(page.status, 403, "{role} at {path}: {}", page.html);
                     continue;
                 }
+                // A page that is nothing but a form is for those who may send it.
+                let form_alone = ["/new", "/accept", "/delete", "/link", "/stop"].iter().any(|end| at.ends_with(end));
+                if form_alone && rank < lowest(&path) {
+                    assert_eq!(page.status, 403, "{role} at {path}: {}", page.html);
+                    continue;
+                }
                 assert!(page.status == 200 || missing, "{role} at {path}: {} {}", page.status, page.html);
                 continue;
             }
@@ -225,5 +231,28 @@ async fn a_session_that_ended_leads_back_to_where_it_was() {
     }
     let page = person.sign_in("operate person", "wrong").await;
     assert!(matches!(page.status, 401 | 422) && page.says("value=\"operate person\""), "what was typed stays: {}", page.html);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_refused_in_words_for_people() {
+    let world = World::with(Settings { joined: false, ..Settings::default() }).await;
+    let person = Visitor::with_role(&world.public, "read").await;
+    let page = person.get("/connections/new").await;
+    assert!(page.status == 403 && page.says("You may not do this") && page.says("the role"), "{}", page.html);
+    let page = person.get(&format!("/connections/{NOBODY}")).await;
+    assert!(page.status == 404 && page.says("There is no such connection, or you may not see it."), "{}", page.html);
+    assert!(!page.says("token may"), "{}", page.html);
+    // Addresses that lead nowhere, and parts of one that cannot be meant: a page for browsers only.
+    for path in ["/nowhere", "/connections/nonsense", "/settings/users/nonsense/"] {
+        let page = person.go_to(path).await;
+        assert!(page.status == 404 && page.says("<h1>There is nothing here</h1>"), "{path}: {}", page.html);
+        assert!(page.policy.contains("script-src 'self'"), "{path}: {}", page.policy);
+        assert!(person.get(path).await.says("\"code\":\"not_found\""), "{path} for programs");
+    }
+    for path in ["/api/v1/nowhere", "/link/nowhere", "/hooks/nowhere"] {
+        let page = person.go_to(path).await;
+        assert!(page.status >= 400 && !page.says("<html"), "{path}: {}", page.html);
+    }
     world.stop().await;
 }
