@@ -20,7 +20,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use actix_web::{App, HttpServer, middleware::from_fn, web};
 
 pub use kit::settings::{ApiSettings, NodeSettings, TlsSettings};
-use kit::{Node, query, shell};
+use kit::{Node, shell};
 pub use tls::TlsError;
 
 /// How long running requests may take to end once the node stops.
@@ -66,8 +66,8 @@ pub fn bind(settings: &NodeSettings, default_listen: SocketAddr, node: &Arc<Node
             .app_data(inside::Within::of(within.clone()))
             .app_data(data.clone())
             .app_data(link_data.clone())
-            .app_data(query::path_config())
-            .app_data(query::query_config())
+            .app_data(console::path_config())
+            .app_data(console::query_config())
             .wrap(from_fn(shell::shell))
             .configure(|config| mount(config, own_metrics))
     })

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    address::form,
     connections::{Connection, List},
     form::{Errors, Form},
     gate::{Person, Refusal, Signed},
@@ -28,9 +29,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     use web::{get, post, resource};
     config
         .service(resource("/errors").route(get().to(page)))
-        .service(resource("/errors/many").route(post().to(many)))
+        .service(form("/errors/many", "/errors").route(post().to(many)))
         .service(resource("/errors/{id}").route(get().to(one_page)))
-        .service(resource("/errors/{id}/act").route(post().to(act)));
+        .service(form("/errors/{id}/act", "/errors/{id}").route(post().to(act)));
 }
 
 /// Which errors.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    address::form,
     connections::{Connection, List},
     form::Errors,
     gate::{Person, Refusal, Signed},
@@ -30,7 +31,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/jobs").route(get().to(list)))
         .service(resource("/jobs/{id}").route(get().to(page)))
-        .service(resource("/jobs/{id}/act").route(post().to(act)));
+        .service(form("/jobs/{id}/act", "/jobs/{id}").route(post().to(act)));
 }
 
 /// A job.

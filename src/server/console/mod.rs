@@ -9,6 +9,7 @@
 //! To add a page: handler and view in a room here, its template under `templates/`, a line in [`routes`], a sample in the
 //! room's template test, and its address in the browser test that visits all pages.
 
+mod address;
 mod assets;
 mod chart;
 mod connections;
@@ -17,6 +18,7 @@ mod errors;
 mod form;
 mod gate;
 mod jobs;
+mod lost;
 mod page;
 mod people;
 mod queue;
@@ -31,14 +33,17 @@ mod twins;
 
 use actix_web::web;
 
+pub use lost::{path_config, query_config};
+
 /// Mounts the console.
 pub fn routes(config: &mut web::ServiceConfig) {
+    use address::form;
     use web::{get, post, resource};
     config
         .service(resource("/assets/{hash}/{name}").route(get().to(assets::get)))
         .service(resource("/live").route(get().to(page::live)))
         .service(resource("/sign-in").route(get().to(people::sign_in_page)).route(post().to(people::sign_in)))
-        .service(resource("/sign-out").route(post().to(people::sign_out)))
+        .service(form("/sign-out", "/").route(post().to(people::sign_out)))
         .service(resource("/setup").route(get().to(people::set_up_page)).route(post().to(people::set_up)))
         .configure(dashboard::routes)
         .configure(connections::routes)
@@ -49,5 +54,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(jobs::routes)
         .configure(queue::routes)
         .configure(rules::routes)
-        .configure(settings::routes);
+        .configure(settings::routes)
+        .default_service(web::to(lost::nowhere));
 }

@@ -8,12 +8,12 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    assets,
+    address, assets,
     gate::{Person, Refusal},
 };
 use crate::{
     domain::{connection::Kind, token::Scope},
-    server::kit::{Code, Problem},
+    server::kit::{Code, Problem, problem::UNSEEN},
 };
 
 /// No inline script or style, nothing from elsewhere, in no frame.
@@ -60,6 +60,8 @@ pub(super) struct Way {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub title: String,
+    /// Where the page is found, if not at the address that answered with it.
+    pub address: Option<String>,
     pub ways: Vec<Way>,
     /// Who is signed in; empty before.
     pub person: String,
@@ -89,6 +91,7 @@ impl Frame {
         let ways = Room::ALL.into_iter().map(|(room, path, name)| Way { path, name, here: room == here, count: count(room) });
         Ok(Self {
             title: title.into(),
+            address: address::of_page(),
             ways: ways.collect(),
             person: person.user.name.clone(),
             node: status.name,
@@ -105,6 +108,7 @@ impl Frame {
     pub(super) fn open(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
+            address: None,
             ways: Vec::new(),
             person: String::new(),
             node: String::new(),
@@ -175,13 +179,25 @@ pub(super) fn within(next: &str) -> &str {
 #[template(path = "refused.html", config = "src/server/console/askama.toml")]
 struct Refused<'a> {
     frame: Frame,
-    problem: &'a Problem,
+    told: &'a str,
 }
 
 /// A refusal as a page.
 pub(super) fn refused(problem: &Problem) -> HttpResponse {
     let status = StatusCode::from_u16(problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    show(status, &Refused { frame: Frame::open(problem.code.title()), problem })
+    let (title, told) = in_words(problem);
+    show(status, &Refused { frame: Frame::open(title), told: &told })
+}
+
+/// The API speaks of tokens to programs; a person has a role and eyes.
+fn in_words(problem: &Problem) -> (&'static str, String) {
+    let detail = problem.detail.as_str();
+    match (problem.code, detail.strip_suffix(UNSEEN)) {
+        (Code::Forbidden, _) => ("You may not do this", detail.to_owned()),
+        (Code::NotFound, Some(missing)) => ("There is nothing here", format!("{missing}, or you may not see it.")),
+        (Code::NotFound, None) => ("There is nothing here", detail.to_owned()),
+        (code, _) => (code.title(), detail.to_owned()),
+    }
 }
 
 /// `GET /live`: the API's stream, for the session's person.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
+    address::form,
     chart::Chart,
     connections::List,
     dashboard::{self, Figures},
@@ -30,9 +31,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/trackers").route(get().to(list)))
         .service(resource("/trackers/{name}").route(get().to(page)))
-        .service(resource("/trackers/{name}/check").route(post().to(check)))
-        .service(resource("/trackers/{name}/rotate-token").route(post().to(rotate)))
-        .service(resource("/trackers/{name}/sign-in").route(post().to(sign_in)));
+        .service(form("/trackers/{name}/check", "/trackers/{name}").route(post().to(check)))
+        .service(form("/trackers/{name}/rotate-token", "/trackers/{name}").route(post().to(rotate)))
+        .service(form("/trackers/{name}/sign-in", "/trackers/{name}").route(post().to(sign_in)));
 }
 
 /// A system beside this node.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
+    address::form,
     connections::{Connection, List},
     form::{Errors, Form},
     gate::{Person, Refusal, Signed},
@@ -27,10 +28,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/triggers").route(get().to(all_page)))
         .service(resource("/connections/{id}/triggers").route(get().to(page)).route(post().to(create)))
-        .service(resource("/connections/{id}/triggers/count").route(post().to(count)))
+        .service(form("/connections/{id}/triggers/count", "/connections/{id}/triggers").route(post().to(count)))
         .service(resource("/connections/{id}/triggers/{trigger}").route(get().to(one_page)).route(post().to(change)))
-        .service(resource("/connections/{id}/triggers/{trigger}/run").route(post().to(run)))
-        .service(resource("/connections/{id}/triggers/{trigger}/delete").route(post().to(delete)));
+        .service(form("/connections/{id}/triggers/{trigger}/run", "/connections/{id}/triggers/{trigger}").route(post().to(run)))
+        .service(
+            form("/connections/{id}/triggers/{trigger}/delete", "/connections/{id}/triggers/{trigger}").route(post().to(delete)),
+        );
 }
 
 /// A trigger.

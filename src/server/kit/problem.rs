@@ -92,6 +92,9 @@ impl Code {
     }
 }
 
+/// How [`Problem::not_found`] ends; pages say it to people in other words.
+pub const UNSEEN: &str = ", or this token may not see it.";
+
 /// One member of the request that cannot be meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldError {
@@ -164,7 +167,7 @@ impl Problem {
 
     /// There is no such `what`, or the caller may not know of it.
     pub fn not_found(what: &str) -> Self {
-        Self::new(Code::NotFound, format!("There is no such {what}, or this token may not see it."))
+        Self::new(Code::NotFound, format!("There is no such {what}{UNSEEN}"))
     }
 
     /// One member cannot be meant.

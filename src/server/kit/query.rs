@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use actix_web::web;
+use actix_web::{error::QueryPayloadError, web};
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
@@ -10,17 +10,25 @@ use crate::store::rows::{Page, Paged};
 
 /// Path parts that cannot be meant are unknown things, not mistakes in a body.
 pub fn path_config() -> web::PathConfig {
-    web::PathConfig::default().error_handler(|_, _| Problem::not_found("thing under this address").into())
+    web::PathConfig::default().error_handler(|_, _| wrong_path().into())
 }
 
 /// Query parts that are unknown are told.
 pub fn query_config() -> web::QueryConfig {
-    web::QueryConfig::default().error_handler(|error, _| {
-        let told = error.to_string();
-        let message = told.strip_prefix("Query deserialize error: ").unwrap_or(&told);
-        // The part that is meant is the first name in backticks.
-        Problem::field(message.split('`').nth(1).unwrap_or("query"), message).into()
-    })
+    web::QueryConfig::default().error_handler(|error, _| wrong_query(&error).into())
+}
+
+/// A path part cannot be meant.
+pub fn wrong_path() -> Problem {
+    Problem::not_found("thing under this address")
+}
+
+/// A query part cannot be meant.
+pub fn wrong_query(error: &QueryPayloadError) -> Problem {
+    let told = error.to_string();
+    let message = told.strip_prefix("Query deserialize error: ").unwrap_or(&told);
+    // The part that is meant is the first name in backticks.
+    Problem::field(message.split('`').nth(1).unwrap_or("query"), message)
 }
 
 /// A page of a list: `limit` 1 to 500, 50 unless told; `cursor` as the last answer's `next` said.

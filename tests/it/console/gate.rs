@@ -17,12 +17,15 @@ fn routes() -> Vec<(String, String)> {
                 walk(&path, found);
             } else if path.extension().is_some_and(|end| end == "rs") {
                 let text = std::fs::read_to_string(&path).expect("text");
-                for part in text.split("resource(\"").skip(1) {
-                    let (path, rest) = part.split_once('"').expect("a literal");
-                    let rest = rest.split(".service(").next().expect("a part").split(';').next().expect("a part");
-                    for method in ["get", "post"] {
-                        if rest.contains(&format!("{method}()")) {
-                            found.push((method.to_owned(), path.to_owned()));
+                for (begin, leads) in [("resource(\"/", false), ("form(\"/", true)] {
+                    for part in text.split(begin).skip(1) {
+                        let (path, rest) = part.split_once('"').expect("a literal");
+                        let rest = rest.split(".service(").next().expect("a part").split(';').next().expect("a part");
+                        for method in ["get", "post"] {
+                            // Whoever gets the address of a form is led to its page.
+                            if rest.contains(&format!("{method}()")) || (leads && method == "get") {
+                                found.push((method.to_owned(), format!("/{path}")));
+                            }
                         }
                     }
                 }
@@ -31,7 +34,7 @@ fn routes() -> Vec<(String, String)> {
     }
     let mut found = Vec::new();
     walk(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/console"), &mut found);
-    assert!(found.len() > 40, "the routes were found: {found:?}");
+    assert!(found.len() > 80, "the routes were found: {found:?}");
     found
 }
 
@@ -137,14 +140,26 @@ async fn each_role_may_what_its_scope_may() {
                 let at = path.replace("{name}", "support");
                 let at = if at.starts_with("/twins/") { at.replace("{id}", &twin) } else { at.replace("{id}", &id) };
                 let at = at.replace("{user}", &user).replace("{token}", &token);
-                let page = person.get(&at.replace("{version}", "0")).await;
+                let mut at = at.replace("{version}", "0");
+                let mut page = person.get(&at).await;
+                // The address of a form leads to its page.
+                if page.status == 303 {
+                    at.clone_from(&page.location);
+                    page = person.get(&at).await;
+                }
                 let missing = page.status == 404
                     && (path.contains("{trigger}") || path.starts_with("/errors/") || path.starts_with("/jobs/"));
-                if rank < 3 && path.starts_with("/settings/") {
+                if rank < 3 && at.starts_with("/settings/") {
                     assert_eq!(page.status, 403, "{role} at {path}: {}", page.html);
                     continue;
                 }
-                assert!(matches!(page.status, 200 | 303) || missing, "{role} at {path}: {} {}", page.status, page.html);
+                // A page that is nothing but a form is for those who may send it.
+                let form_alone = ["/new", "/accept", "/delete", "/link", "/stop"].iter().any(|end| at.ends_with(end));
+                if form_alone && rank < lowest(&path) {
+                    assert_eq!(page.status, 403, "{role} at {path}: {}", page.html);
+                    continue;
+                }
+                assert!(page.status == 200 || missing, "{role} at {path}: {} {}", page.status, page.html);
                 continue;
             }
             // What is meant is not there, so nothing is done; whoever may not is told first.
@@ -221,5 +236,28 @@ async fn a_session_that_ended_leads_back_to_where_it_was() {
     }
     let page = person.sign_in("operate person", "wrong").await;
     assert!(matches!(page.status, 401 | 422) && page.says("value=\"operate person\""), "what was typed stays: {}", page.html);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_refused_in_words_for_people() {
+    let world = World::with(Settings { joined: false, ..Settings::default() }).await;
+    let person = Visitor::with_role(&world.public, "read").await;
+    let page = person.get("/connections/new").await;
+    assert!(page.status == 403 && page.says("You may not do this") && page.says("the role"), "{}", page.html);
+    let page = person.get(&format!("/connections/{NOBODY}")).await;
+    assert!(page.status == 404 && page.says("There is no such connection, or you may not see it."), "{}", page.html);
+    assert!(!page.says("token may"), "{}", page.html);
+    // Addresses that lead nowhere, and parts of one that cannot be meant: a page for browsers only.
+    for path in ["/nowhere", "/connections/nonsense", "/settings/users/nonsense/"] {
+        let page = person.go_to(path).await;
+        assert!(page.status == 404 && page.says("<h1>There is nothing here</h1>"), "{path}: {}", page.html);
+        assert!(page.policy.contains("script-src 'self'"), "{path}: {}", page.policy);
+        assert!(person.get(path).await.says("\"code\":\"not_found\""), "{path} for programs");
+    }
+    for path in ["/api/v1/nowhere", "/link/nowhere", "/hooks/nowhere"] {
+        let page = person.go_to(path).await;
+        assert!(page.status >= 400 && !page.says("<html"), "{path}: {}", page.html);
+    }
     world.stop().await;
 }

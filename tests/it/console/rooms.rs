@@ -93,3 +93,49 @@ async fn a_pair_is_stopped_and_started_again_and_found_by_either_key() {
     assert!(person.get("/twins?key=nothing").await.says("Nothing found"));
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_answers_a_form_is_found_again_without_it() {
+    let world = World::start().await;
+    let person = Visitor::with_role(&world.public, "configure").await;
+    let own = format!("/connections/{}", world.connection);
+    let page = person.post(&format!("{own}/change"), &[("name", ""), ("links", "ask")]).await;
+    let main = format!("<main id=\"main\" tabindex=\"-1\" data-address=\"{own}\">");
+    assert!(page.status == 422 && page.says(&main), "{}", page.html);
+    let page = person.get(&format!("{own}/change")).await;
+    assert_eq!((page.status, page.location.as_str()), (303, own.as_str()));
+    assert!(!person.get(&own).await.says("data-address"), "it stands where it belongs");
+    // The rolled-back version's own page, and what was typed there.
+    let note = "x".repeat(2_001);
+    let page = person.post(&format!("{own}/rules/rollback"), &[("version", "0"), ("note", &note)]).await;
+    let at = format!("data-address=\"{own}/rules/versions/0\"");
+    assert!(page.status >= 400 && page.says(&at) && page.says("Version 0"), "{}", page.html);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_form_keeps_what_was_typed() {
+    let world = World::start().await;
+    let person = Visitor::with_role(&world.public, "configure").await;
+    let own = format!("/connections/{}", world.connection);
+    let long = "y".repeat(101);
+    let fields = [("name", long.as_str()), ("description", "new words"), ("links", "ask"), ("share_internal_comments", "on")];
+    let page = person.post(&format!("{own}/change"), &[&fields[..], &[("mode", "script")]].concat()).await;
+    assert!(page.status == 422 && page.says("name-wrong") && page.says(&format!("value=\"{long}\"")), "{}", page.html);
+    for kept in [
+        ">new words</textarea>",
+        "<option value=\"ask\" selected>",
+        "name=\"share_internal_comments\" checked",
+        "name=\"mode\" value=\"script\" checked",
+    ] {
+        assert!(page.says(kept), "{kept}: {}", page.html);
+    }
+    let fields = [("connection", world.connection.as_str()), ("entity_type", "Nonsense"), ("key", "no <key>")];
+    let page = person.post("/twins/sync", &fields).await;
+    assert!(page.status >= 400 && page.says("data-address=\"/twins\""), "{}", page.html);
+    let chosen = format!("<option value=\"{}\" selected>", world.connection);
+    for kept in ["name=\"entity_type\" value=\"Nonsense\"", "value=\"no &#60;key&#62;\"", &chosen] {
+        assert!(page.says(kept), "{kept}: {}", page.html);
+    }
+    world.stop().await;
+}

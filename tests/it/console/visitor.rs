@@ -82,6 +82,12 @@ impl Visitor {
         Page::of(self.request(Method::GET, path).send().await.expect("an answer")).await
     }
 
+    /// As a browser goes to an address.
+    pub(super) async fn go_to(&self, path: &str) -> Page {
+        let request = self.request(Method::GET, path).header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8");
+        Page::of(request.send().await.expect("an answer")).await
+    }
+
     /// Sends a form as a page of this session would.
     pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         let mut fields = fields.to_vec();

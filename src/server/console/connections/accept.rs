@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Connection, List, Tracker, mode_name};
 use crate::{
-    domain::connection::Kind,
+    domain::{connection::Kind, token::Scope},
     link::{Destination, Inspected},
     server::{
         console::{
@@ -70,6 +70,7 @@ async fn shown(person: &Person, code: &str, errors: Errors) -> Result<AcceptPage
 
 /// `GET /connections/accept`
 pub(super) async fn page(person: Person) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Configure)?;
     page::ok(&shown(&person, "", Errors::default()).await?)
 }
 

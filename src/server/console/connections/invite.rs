@@ -126,6 +126,7 @@ async fn shown(person: &Person, step: Step, typed: Typed, errors: Errors) -> Res
 
 /// `GET /connections/new`
 pub(super) async fn page(node: web::Data<Node>, person: Person) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Configure)?;
     let typed = Typed { script: true, key: node.clock.id().to_string(), ..Typed::default() };
     page::ok(&shown(&person, Step::Destination, typed, Errors::default()).await?)
 }

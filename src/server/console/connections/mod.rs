@@ -8,7 +8,10 @@ mod one;
 use actix_web::web;
 use serde::Deserialize;
 
-use super::text::{State, Tone};
+use super::{
+    address::form,
+    text::{State, Tone},
+};
 use crate::{
     clock::Time,
     domain::{
@@ -23,16 +26,16 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/connections").route(get().to(list::page)))
         .service(resource("/connections/new").route(get().to(invite::page)).route(post().to(invite::step)))
-        .service(resource("/connections/new/check").route(post().to(invite::check)))
+        .service(form("/connections/new/check", "/connections/new").route(post().to(invite::check)))
         .service(resource("/connections/accept").route(get().to(accept::page)).route(post().to(accept::step)))
-        .service(resource("/invitation-file").route(post().to(invite::file)))
+        .service(form("/invitation-file", "/connections").route(post().to(invite::file)))
         .service(resource("/connections/{id}").route(get().to(one::page)))
-        .service(resource("/connections/{id}/change").route(post().to(one::change)))
-        .service(resource("/connections/{id}/activate").route(post().to(one::activate)))
-        .service(resource("/connections/{id}/deactivate").route(post().to(one::deactivate)))
-        .service(resource("/connections/{id}/confirm").route(post().to(one::confirm)))
-        .service(resource("/connections/{id}/invitation").route(post().to(one::invite)))
-        .service(resource("/connections/{id}/revoke").route(post().to(one::revoke)))
+        .service(form("/connections/{id}/change", "/connections/{id}").route(post().to(one::change)))
+        .service(form("/connections/{id}/activate", "/connections/{id}").route(post().to(one::activate)))
+        .service(form("/connections/{id}/deactivate", "/connections/{id}").route(post().to(one::deactivate)))
+        .service(form("/connections/{id}/confirm", "/connections/{id}").route(post().to(one::confirm)))
+        .service(form("/connections/{id}/invitation", "/connections/{id}").route(post().to(one::invite)))
+        .service(form("/connections/{id}/revoke", "/connections/{id}").route(post().to(one::revoke)))
         .service(resource("/connections/{id}/delete").route(get().to(one::delete_page)).route(post().to(one::delete)));
 }
 

@@ -18,7 +18,7 @@ use crate::{
     },
     server::{
         console::{
-            form::Errors,
+            form::{Errors, Form},
             gate::{Person, Refusal, Signed},
             page::{self, Frame, Room},
             text::When,
@@ -35,12 +35,52 @@ pub(crate) struct Trigger {
     pub enabled: bool,
 }
 
+/// What was typed under "Change".
+#[derive(Clone, Debug)]
+pub(crate) struct Typed {
+    pub name: String,
+    pub description: String,
+    pub links: String,
+    pub share_internal_comments: bool,
+    /// Ticked: from basic mode to script mode.
+    pub script: bool,
+}
+
+impl Typed {
+    fn of(form: &Form) -> Self {
+        let text = |name: &str| form.get(name).to_owned();
+        Self {
+            name: text("name"),
+            description: text("description"),
+            links: text("links"),
+            share_internal_comments: form.has("share_internal_comments"),
+            script: form.has("mode"),
+        }
+    }
+
+    fn known(connection: &Connection) -> Self {
+        let links = match connection.links {
+            Links::Matching => "matching",
+            Links::Accept => "accept",
+            Links::Ask => "ask",
+        };
+        Self {
+            name: connection.name.clone(),
+            description: connection.description.clone(),
+            links: links.to_owned(),
+            share_internal_comments: connection.share_internal_comments,
+            script: false,
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "connections/one.html", config = "src/server/console/askama.toml")]
 pub(crate) struct OnePage {
     pub frame: Frame,
     pub connection: Connection,
     pub triggers: Vec<Trigger>,
+    pub typed: Typed,
     pub errors: Errors,
     /// May switch, retry and skip.
     pub may_operate: bool,
@@ -61,14 +101,6 @@ impl OnePage {
         self.connection.status == Status::Active
     }
 
-    pub(crate) fn links(&self, word: &str) -> bool {
-        word == match self.connection.links {
-            Links::Matching => "matching",
-            Links::Accept => "accept",
-            Links::Ask => "ask",
-        }
-    }
-
     pub(crate) fn prefers_ours(&self) -> bool {
         self.connection.prefer == Prefer::Local
     }
@@ -83,7 +115,8 @@ async fn shown(person: &Person, id: ConnectionId, errors: Errors) -> Result<OneP
     let triggers: List<Trigger> = person.api.get(format!("/connections/{id}/triggers")).await?;
     let frame = Frame::of(person, Room::Connections, connection.name.clone()).await?;
     let (may_operate, may_configure) = (person.may(Scope::Operate), person.may(Scope::Configure));
-    Ok(OnePage { frame, connection, triggers: triggers.items, errors, may_operate, may_configure })
+    let typed = Typed::known(&connection);
+    Ok(OnePage { frame, connection, triggers: triggers.items, typed, errors, may_operate, may_configure })
 }
 
 /// `GET /connections/{id}`
@@ -97,8 +130,7 @@ async fn back(person: &Person, id: ConnectionId, done: Result<(), Problem>) -> R
         Ok(()) => Ok(page::go(&format!("/connections/{id}"))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            let errors = Errors::of(&problem, &["name", "description", "remote.url"]);
-            page::again(&problem, &shown(person, id, errors).await?)
+            page::again(&problem, &shown(person, id, Errors::of(&problem, &[])).await?)
         }
     }
 }
@@ -116,8 +148,14 @@ pub(super) async fn change(Signed { person, form }: Signed, id: web::Path<Connec
             body[field] = Value::String(value);
         }
     }
-    let done = person.api.send(Method::PATCH, format!("/connections/{id}"), Some(body)).await;
-    back(&person, *id, done).await
+    match person.api.send(Method::PATCH, format!("/connections/{id}"), Some(body)).await {
+        Ok(()) => back(&person, *id, Ok(())).await,
+        Err(problem) => {
+            let problem = page::closed(problem)?;
+            let page = shown(&person, *id, Errors::of(&problem, &["name", "description"])).await?;
+            page::again(&problem, &OnePage { typed: Typed::of(&form), ..page })
+        }
+    }
 }
 
 async fn switch(person: &Person, id: ConnectionId, word: &str) -> Result<HttpResponse, Refusal> {
@@ -181,6 +219,7 @@ async fn delete_shown(person: &Person, id: ConnectionId, errors: Errors) -> Resu
 
 /// `GET /connections/{id}/delete`: what will happen.
 pub(super) async fn delete_page(person: Person, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Configure)?;
     page::ok(&delete_shown(&person, *id, Errors::default()).await?)
 }
 

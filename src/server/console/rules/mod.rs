@@ -10,7 +10,7 @@ mod versions;
 use actix_web::web;
 use serde::Deserialize;
 
-use super::text::When;
+use super::{address::form, text::When};
 use crate::{clock::Time, rules::checks::Severity, server::kit::FieldError};
 
 /// Mounts the room.
@@ -18,14 +18,16 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     use web::{get, post, resource};
     config
         .service(resource("/connections/{id}/rules").route(get().to(edit::page)).route(post().to(edit::save)))
-        .service(resource("/connections/{id}/rules/check").route(post().to(edit::check)))
-        .service(resource("/connections/{id}/rules/test").route(post().to(edit::test)))
+        .service(form("/connections/{id}/rules/check", "/connections/{id}/rules").route(post().to(edit::check)))
+        .service(form("/connections/{id}/rules/test", "/connections/{id}/rules").route(post().to(edit::test)))
         .service(resource("/connections/{id}/rules/publish").route(get().to(publish::page)).route(post().to(publish::publish)))
-        .service(resource("/connections/{id}/rules/preview").route(post().to(publish::preview)))
-        .service(resource("/connections/{id}/rules/reapply").route(post().to(publish::reapply)))
+        .service(form("/connections/{id}/rules/preview", "/connections/{id}/rules/publish").route(post().to(publish::preview)))
+        .service(form("/connections/{id}/rules/reapply", "/connections/{id}/rules/publish").route(post().to(publish::reapply)))
         .service(resource("/connections/{id}/rules/versions").route(get().to(versions::page)))
         .service(resource("/connections/{id}/rules/versions/{version}").route(get().to(versions::one)))
-        .service(resource("/connections/{id}/rules/rollback").route(post().to(versions::rollback)));
+        .service(
+            form("/connections/{id}/rules/rollback", "/connections/{id}/rules/versions").route(post().to(versions::rollback)),
+        );
 }
 
 /// A draft, as far as pages show it.

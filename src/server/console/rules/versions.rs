@@ -65,6 +65,7 @@ pub(crate) struct VersionPage {
     /// From this version to the one that runs.
     pub outgoing: Vec<Line>,
     pub incoming: Vec<Line>,
+    pub note: String,
     pub errors: Errors,
     pub may_configure: bool,
 }
@@ -79,6 +80,7 @@ async fn shown(person: &Person, id: ConnectionId, version: u32, errors: Errors) 
         version: published,
         outgoing: lines(&differs.outgoing),
         incoming: lines(&differs.incoming),
+        note: String::new(),
         errors,
         may_configure: person.may(Scope::Configure),
     })
@@ -99,7 +101,9 @@ pub(super) async fn rollback(Signed { person, form }: Signed, id: web::Path<Conn
         Ok(_) => Ok(page::go(&format!("/connections/{id}/rules/versions"))),
         Err(problem) => {
             let problem = page::closed(problem)?;
-            page::again(&problem, &shown(&person, *id, version, Errors::of(&problem, &["note"])).await?)
+            let mut page = shown(&person, *id, version, Errors::of(&problem, &["note"])).await?;
+            page.frame.address = Some(format!("/connections/{id}/rules/versions/{version}"));
+            page::again(&problem, &VersionPage { note: form.get("note").to_owned(), ..page })
         }
     }
 }

@@ -14,6 +14,7 @@ use actix_web::web;
 use serde::Deserialize;
 
 use super::{
+    address::form,
     gate::{Person, Signed},
     page::Way,
     text::When,
@@ -25,14 +26,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     use web::{get, post, resource};
     config
         .service(resource("/settings").route(get().to(own::page)))
-        .service(resource("/settings/password").route(post().to(own::password)))
-        .service(resource("/settings/sessions").route(post().to(own::end_others)))
-        .service(resource("/settings/sessions/{session}").route(post().to(own::end_one)))
+        .service(form("/settings/password", "/settings").route(post().to(own::password)))
+        .service(form("/settings/sessions", "/settings").route(post().to(own::end_others)))
+        .service(form("/settings/sessions/{session}", "/settings").route(post().to(own::end_one)))
         .service(resource("/settings/users").route(get().to(users::list)).route(post().to(users::create)))
         .service(resource("/settings/users/{user}").route(get().to(users::page)).route(post().to(users::change)))
-        .service(resource("/settings/users/{user}/password").route(post().to(users::password)))
-        .service(resource("/settings/users/{user}/sessions").route(post().to(users::end_all)))
-        .service(resource("/settings/users/{user}/sessions/{session}").route(post().to(users::end_one)))
+        .service(form("/settings/users/{user}/password", "/settings/users/{user}").route(post().to(users::password)))
+        .service(form("/settings/users/{user}/sessions", "/settings/users/{user}").route(post().to(users::end_all)))
+        .service(form("/settings/users/{user}/sessions/{session}", "/settings/users/{user}").route(post().to(users::end_one)))
         .service(resource("/settings/users/{user}/delete").route(get().to(users::delete_page)).route(post().to(users::delete)))
         .service(resource("/settings/tokens").route(get().to(tokens::list)).route(post().to(tokens::create)))
         .service(

@@ -31,6 +31,13 @@ pub(crate) struct Asked {
     cursor: String,
 }
 
+/// What was typed to start a sync by hand, beside the key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Typed {
+    pub entity_type: String,
+    pub connection: String,
+}
+
 /// What the node knows of a record that has no twin.
 #[derive(Debug, Deserialize)]
 pub(crate) struct WhereIs {
@@ -52,6 +59,7 @@ pub(crate) struct FindPage {
     pub connections: Vec<Connection>,
     /// Records of that key that no twin has.
     pub elsewhere: Vec<WhereIs>,
+    pub typed: Typed,
     pub errors: Errors,
     pub may_operate: bool,
 }
@@ -104,7 +112,17 @@ async fn shown(person: &Person, asked: Asked, errors: Errors) -> Result<FindPage
         query(&[("key", &asked.key), ("connection", &asked.connection), ("status", &asked.status), ("cursor", &cursor)])
     });
     let may_operate = person.may(Scope::Operate);
-    Ok(FindPage { frame, asked, twins: twins.items, next, connections: connections.items, elsewhere, errors, may_operate })
+    Ok(FindPage {
+        frame,
+        asked,
+        twins: twins.items,
+        next,
+        connections: connections.items,
+        elsewhere,
+        typed: Typed::default(),
+        errors,
+        may_operate,
+    })
 }
 
 /// What each tracker here was told of a record of that key, where it was told anything.
@@ -129,12 +147,12 @@ async fn elsewhere(person: &Person, key: &str) -> Result<Vec<WhereIs>, Refusal> 
 /// `POST /twins/sync`: starts the sync of a record by its key.
 pub(super) async fn sync_now(Signed { person, form }: Signed) -> Result<HttpResponse, Refusal> {
     person.require(Scope::Operate)?;
-    let connection = form.get("connection").to_owned();
+    let typed = Typed { entity_type: form.get("entity_type").to_owned(), connection: form.get("connection").to_owned() };
     let body = json!({"entity_type": form.get("entity_type"), "key": form.get("key")});
     let asked = Asked { key: form.get("key").to_owned(), ..Asked::default() };
-    let Ok(id) = connection.parse::<ConnectionId>() else {
+    let Ok(id) = typed.connection.parse::<ConnectionId>() else {
         let errors = Errors::one("connection", "Choose a connection.");
-        return page::unfit(&shown(&person, asked, errors).await?);
+        return page::unfit(&FindPage { typed, ..shown(&person, asked, errors).await? });
     };
     let made: Result<Twin, Problem> = person.api.post(format!("/connections/{id}/twins"), body).await;
     match made {
@@ -142,7 +160,7 @@ pub(super) async fn sync_now(Signed { person, form }: Signed) -> Result<HttpResp
         Err(problem) => {
             let problem = page::closed(problem)?;
             let errors = Errors::of(&problem, &["entity_type", "key", "connection"]);
-            page::again(&problem, &shown(&person, asked, errors).await?)
+            page::again(&problem, &FindPage { typed, ..shown(&person, asked, errors).await? })
         }
     }
 }

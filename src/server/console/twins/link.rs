@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Twin;
 use crate::{
-    domain::ids::ConnectionId,
+    domain::{ids::ConnectionId, token::Scope},
     server::{
         console::{
             connections::Connection,
@@ -45,6 +45,7 @@ async fn shown(person: &Person, id: ConnectionId, typed: Typed, errors: Errors) 
 
 /// `GET /connections/{id}/link`
 pub(super) async fn page(person: Person, id: web::Path<ConnectionId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Operate)?;
     page::ok(&shown(&person, *id, Typed::default(), Errors::default()).await?)
 }
 

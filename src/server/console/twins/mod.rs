@@ -8,7 +8,10 @@ use actix_web::web;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::text::{self, State, When};
+use super::{
+    address::form,
+    text::{self, State, When},
+};
 use crate::{
     clock::Time,
     domain::{
@@ -25,9 +28,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     use web::{get, post, resource};
     config
         .service(resource("/twins").route(get().to(find::page)))
-        .service(resource("/twins/sync").route(post().to(find::sync_now)))
+        .service(form("/twins/sync", "/twins").route(post().to(find::sync_now)))
         .service(resource("/twins/{id}").route(get().to(one::page)))
-        .service(resource("/twins/{id}/sync").route(post().to(one::sync_now)))
+        .service(form("/twins/{id}/sync", "/twins/{id}").route(post().to(one::sync_now)))
         .service(resource("/twins/{id}/stop").route(get().to(one::stop_page)).route(post().to(one::stop)))
         .service(resource("/connections/{id}/link").route(get().to(link::page)).route(post().to(link::link)))
         .service(resource("/connections/{id}/twins.csv").route(get().to(link::export)));

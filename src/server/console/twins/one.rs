@@ -102,6 +102,7 @@ pub(crate) struct StopPage {
 
 /// `GET /twins/{id}/stop`: what will happen.
 pub(super) async fn stop_page(person: Person, id: web::Path<TwinId>) -> Result<HttpResponse, Refusal> {
+    person.require(Scope::Operate)?;
     let twin: Twin = person.api.get(format!("/twins/{id}")).await?;
     page::ok(&StopPage { frame: Frame::of(&person, Room::Twins, "Stop sync").await?, twin })
 }
