@@ -16,7 +16,13 @@ const ROUND: Duration = Duration::from_secs(61);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_node_says_what_to_do_first() {
     let world = World::with(Settings { joined: false, ..Settings::default() }).await;
+    let nobody = Visitor::nobody(&world.public);
+    assert!(nobody.get("/sign-in").await.says("Nobody has an account on this node yet"));
+    assert!(nobody.get("/setup").await.says("name=\"password\""));
     let admin = Visitor::with_role(&world.public, "admin").await;
+    // However the account was made: here by the API.
+    assert!(!nobody.get("/sign-in").await.says("Nobody has an account"));
+    assert!(!nobody.get("/setup").await.says("name=\"password\""));
     let page = admin.get("/").await;
     assert!(page.says("No connection yet") && page.says("href=\"/connections/new\""), "{}", page.html);
     assert!(page.says("<a href=\"/\" aria-current=\"page\">Dashboard</a>"), "{}", page.html);
