@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     clock::Time,
     domain::{
-        connection::{Awaiting, Connection, Kind, Links, Mode, Paused, Prefer, Status, Switch},
+        connection::{Awaiting, Connection, Kind, Links, Mode, Paused, PausedBy, Prefer, Status, Switch},
         error::ErrorRecord,
         history::{Direction, FieldChange, HistoryLine, Outcome},
         ids::{ConnectionId, EntityRef, TokenId, TriggerId, TwinId},
@@ -68,24 +68,12 @@ pub struct Latency {
     pub p95: Option<i64>,
 }
 
-/// What rests, where nothing of a connection flows: where its errors are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PausedBy {
-    /// The connection itself.
-    Connection,
-    /// One of its rules.
-    Rule,
-    /// Its tracker, and with it all that needs it.
-    Tracker,
-}
-
 /// How a connection does.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// Why nothing flows at the moment.
     pub paused: Option<Paused>,
-    /// What holds it up: null where nothing does.
+    /// See [`PausedBy`].
     pub paused_by: Option<PausedBy>,
     /// Events that wait, both directions.
     pub waiting: u64,
