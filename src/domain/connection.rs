@@ -136,6 +136,18 @@ pub struct Paused {
     pub retry_at: Option<Time>,
 }
 
+/// What rests, where nothing of a connection flows: where its errors are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// The connection itself.
+    Connection,
+    /// One of its rules.
+    Rule,
+    /// Its tracker, and with it all that needs it.
+    Tracker,
+}
+
 /// A connection as this node knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connection {

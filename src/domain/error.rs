@@ -20,6 +20,18 @@ pub enum Scope {
     Node,
 }
 
+impl Scope {
+    /// As it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Twin => "twin",
+            Self::Connection => "connection",
+            Self::Tracker => "tracker",
+            Self::Node => "node",
+        }
+    }
+}
+
 /// An open error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = Error)]
@@ -33,7 +45,6 @@ pub struct ErrorRecord {
     /// The twin, where one is meant.
     pub twin_id: Option<TwinId>,
     /// The tracker, where one is meant.
-    #[serde(skip)]
     pub tracker: Option<String>,
     /// Short word for grouping: a thousand equal errors are one row to a person.
     #[serde(default)]
@@ -52,4 +63,12 @@ pub struct ErrorRecord {
     pub occurred_at: Time,
     /// Next try by itself, if any.
     pub next_attempt_at: Option<Time>,
+}
+
+impl ErrorRecord {
+    /// Whether a person's retry has something to try. A twin's always has, for the person may have mended what was wrong.
+    /// Elsewhere another try changes nothing where it says so: to skip it is to have read it.
+    pub fn has_something_to_try(&self) -> bool {
+        self.scope == Scope::Twin || self.retryable
+    }
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     clock::Time,
     domain::{
-        connection::{Awaiting, Connection, Kind, Links, Mode, Paused, Prefer, Status, Switch},
+        connection::{Awaiting, Connection, Kind, Links, Mode, Paused, PausedBy, Prefer, Status, Switch},
         error::ErrorRecord,
         history::{Direction, FieldChange, HistoryLine, Outcome},
         ids::{ConnectionId, EntityRef, TokenId, TriggerId, TwinId},
@@ -73,6 +73,8 @@ pub struct Latency {
 pub struct Health {
     /// Why nothing flows at the moment.
     pub paused: Option<Paused>,
+    /// See [`PausedBy`].
+    pub paused_by: Option<PausedBy>,
     /// Events that wait, both directions.
     pub waiting: u64,
     /// Twins that are parked.
@@ -113,18 +115,19 @@ impl ConnectionBody {
     pub async fn load(tx: &mut dyn Tx, connection: Connection, now: Time) -> Result<Self, StoreError> {
         let waiting = tx.waiting(connection.id).await?;
         let latency = tx.latency(connection.id, now.minus(LATENCY_SPAN)).await?;
-        let mut connection = connection;
-        if connection.paused.is_none() {
-            connection.paused = rule_pause(tx, connection.id).await?;
+        let mut paused = connection.paused.clone().map(|paused| (paused, PausedBy::Connection));
+        if paused.is_none() {
+            paused = rule_pause(tx, connection.id).await?.map(|paused| (paused, PausedBy::Rule));
         }
-        if connection.paused.is_none() {
+        if paused.is_none() {
             // Where its tracker rests, nothing of this connection takes effect either.
-            connection.paused = tx.tracker_state(&connection.tracker).await?.paused;
+            paused = tx.tracker_state(&connection.tracker).await?.paused.map(|paused| (paused, PausedBy::Tracker));
         }
-        Ok(Self::new(connection, &waiting, latency))
+        Ok(Self::new(connection, paused, &waiting, latency))
     }
 
-    fn new(connection: Connection, waiting: &Waiting, latency: Option<(i64, i64)>) -> Self {
+    fn new(connection: Connection, paused: Option<(Paused, PausedBy)>, waiting: &Waiting, latency: Option<(i64, i64)>) -> Self {
+        let (paused, paused_by) = paused.unzip();
         let remote = connection.remote.map(|remote| RemoteBody {
             node: remote.node,
             url: remote.url,
@@ -152,7 +155,8 @@ impl ConnectionBody {
             awaiting: connection.awaiting,
             remote,
             health: Health {
-                paused: connection.paused,
+                paused,
+                paused_by,
                 waiting: waiting.outbox + waiting.inbox,
                 parked: waiting.parked,
                 latency_ms: Latency { p50: latency.map(|(p50, _)| p50), p95: latency.map(|(_, p95)| p95) },

@@ -98,7 +98,7 @@ fn examples() -> Vec<(&'static str, Value)> {
     let record = json!({"entity_type": "Case", "key": "5005g00000ABCDEAA2",
         "url": "https://acme.my.salesforce.com/lightning/r/Case/5005g00000ABCDEAA2/view"});
     let ended = json!({"sent": 31, "applied": 12, "unchanged": 9, "skipped": 0, "superseded": 1, "parked": 0});
-    let error = json!({"id": "01936f2a-9f00-7a61-8f0e-5a3b1c9d7e42", "scope": "twin", "connection_id": CONNECTION, "twin_id": TWIN,
+    let error = json!({"id": "01936f2a-9f00-7a61-8f0e-5a3b1c9d7e42", "scope": "twin", "connection_id": CONNECTION, "twin_id": TWIN, "tracker": null,
         "code": "refused", "title": "The tracker refused the record", "detail": "HTTP 422: summary must not be empty",
         "advice": "See its own words; change the record or the incoming rule, then try again.", "retryable": false,
         "attempts": 1, "occurred_at": AT, "next_attempt_at": null});
@@ -115,7 +115,7 @@ fn examples() -> Vec<(&'static str, Value)> {
             "created_at": AT, "activated_at": AT, "prefer": "local", "links": "matching", "share_internal_comments": false,
             "awaiting": null, "remote": {"node": "partner", "url": null, "tracker_kind": "webhook", "state": "active",
                 "last_seen_at": AT, "key_fingerprint": KEY, "version": "0.1.0"},
-            "health": {"paused": null, "waiting": 0, "parked": 0, "latency_ms": {"p50": 40, "p95": 120}}}),
+            "health": {"paused": null, "paused_by": null, "waiting": 0, "parked": 0, "latency_ms": {"p50": 40, "p95": 120}}}),
         ),
         ("Invitation", json!({"code": "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl", "expires_at": AT})),
         (

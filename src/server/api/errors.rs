@@ -19,7 +19,10 @@ use crate::{
         twin::Status,
     },
     server::kit::{Body, Caller, Code, FieldError, Node, Problem, query},
-    store::rows::{ErrorFilter, Page},
+    store::{
+        Store,
+        rows::{ErrorFilter, Page},
+    },
     sync,
 };
 
@@ -232,6 +235,10 @@ async fn after(node: &Node, error: ErrorRecord) -> Result<HttpResponse, Problem>
 }
 
 async fn grant(node: &Node, error: &ErrorRecord, wish: Wish) -> Result<(), Problem> {
+    if matches!(wish, Wish::Retry) && !error.has_something_to_try() {
+        let detail = format!("Trying again changes nothing here. {}", error.advice);
+        return Err(Problem::new(Code::State, detail));
+    }
     if let (Wish::Retry, "epoch_waits", Some(connection)) = (wish, error.code.as_str(), error.connection_id) {
         node.link.allow_epoch(connection).await?;
         return Ok(());
@@ -260,8 +267,8 @@ async fn many(node: &Node, caller: &Caller, body: Body, wish: Wish) -> Result<Ht
     let act = |error: ErrorRecord| async move {
         match grant(node, &error, wish).await {
             Ok(()) => Ok(true),
-            // Another one's end closed it meanwhile.
-            Err(problem) if problem.code == Code::NotFound => Ok(true),
+            // Another one's end closed it meanwhile; where it is open still, something else is missing.
+            Err(problem) if problem.code == Code::NotFound && is_closed(&node.store, error.id).await => Ok(true),
             Err(problem) => Err(FieldError::new(error.id.to_string(), problem.detail)),
         }
     };
@@ -288,6 +295,10 @@ async fn many(node: &Node, caller: &Caller, body: Body, wish: Wish) -> Result<Ht
     audit(node, caller.audit(node.now(), wish.action(), "many", format!("{} done, {} failed", done.done, done.failed.len())))
         .await?;
     Ok(HttpResponse::Ok().json(done))
+}
+
+async fn is_closed(store: &Store, id: ErrorId) -> bool {
+    matches!(store.read("api.error.closed", move |tx| Box::pin(async move { tx.error(id).await })).await, Ok(None))
 }
 
 /// The errors of these ids, and why some are none.

@@ -161,6 +161,7 @@ pub async fn create(node: web::Data<Node>, caller: Caller, body: Body) -> Result
         })
     });
     write.await.map_err(|error| taken(error, &user.name))?;
+    node.accounts.somebody_has_one();
     Ok(HttpResponse::Created().json(UserBody::from(user)))
 }
 

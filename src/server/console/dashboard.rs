@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     chart::{Chart, Kind, Line},
-    connections::{Connection, List},
+    connections::{Connection, List, Remote},
     gate::{Person, Refusal},
     page::{self, Frame, Room, may_configure},
     text::{State, Tone, When, number, span},
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::Time,
     domain::{
-        connection::{Awaiting, Status, Switch},
+        connection::{Awaiting, Status},
         figures::Ended,
         tracker::ApiCalls,
     },
@@ -264,6 +264,7 @@ fn of_connection(one: &Connection, resting: &[&Tracker]) -> Vec<Need> {
     let page = format!("/connections/{}", one.id);
     let need =
         |state, path: &str, rest: String, again_at| Need { state, path: path.to_owned(), name: one.name.clone(), rest, again_at };
+    let gone = one.status == Status::Active && one.remote.as_ref().is_some_and(Remote::is_gone);
     let mut needs = Vec::new();
     if one.status == Status::Pending && one.awaiting == Some(Awaiting::Confirmation) {
         let rest = "was accepted by your partner: compare the fingerprints, then confirm. Until then nothing syncs.";
@@ -271,6 +272,8 @@ fn of_connection(one: &Connection, resting: &[&Tracker]) -> Vec<Need> {
     }
     if one.status == Status::Active
         && let Some(paused) = &one.health.paused
+        // What ended there says so below, and that is why it is paused.
+        && !gone
         && !resting.iter().any(|tracker| tracker.name == one.tracker)
     {
         needs.push(need(
@@ -287,7 +290,7 @@ fn of_connection(one: &Connection, resting: &[&Tracker]) -> Vec<Need> {
         };
         needs.push(need(State::new(Tone::Bad, "Parked"), &format!("/errors?connection={}", one.id), rest, None));
     }
-    if one.status == Status::Active && one.remote.as_ref().is_some_and(|remote| remote.state == Switch::Gone) {
+    if gone {
         let rest = "was deleted by your partner: nothing reaches them any more.".to_owned();
         needs.push(need(State::new(Tone::Off, "Ended there"), &page, rest, None));
     }

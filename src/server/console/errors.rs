@@ -1,5 +1,7 @@
 //! What waits for a person: equal errors as one row, each with what to do; retried, skipped, or edited and retried.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
@@ -11,7 +13,7 @@ use super::{
     form::{Errors, Form},
     gate::{Person, Refusal, Signed},
     page::{self, Frame, Room},
-    text::When,
+    text::{When, number},
     twins::Twin,
 };
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
         ids::{ConnectionId, ErrorId, TwinId},
         token::Scope,
     },
-    server::kit::Problem,
+    server::kit::{FieldError, Problem},
 };
 
 /// Mounts the room.
@@ -39,10 +41,79 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 #[serde(default)]
 pub(crate) struct Asked {
     connection: String,
+    /// Where no connection is meant: whose, and what is held up.
+    tracker: String,
+    scope: String,
     code: String,
     title: String,
     cursor: String,
     done: String,
+    failed: String,
+    more: String,
+}
+
+impl Asked {
+    /// The API's filter for the errors that say the same. Without a connection those of connections are never meant: a
+    /// tracker's or the node's are.
+    fn filter(&self) -> Vec<(&'static str, &str)> {
+        let scope = match (self.connection.as_str(), self.scope.as_str(), self.tracker.as_str()) {
+            ("", "", "") => "node",
+            ("", "", _) => "tracker",
+            (_, scope, _) => scope,
+        };
+        let all = [
+            ("connection_id", self.connection.as_str()),
+            ("tracker", &self.tracker),
+            ("scope", scope),
+            ("code", &self.code),
+            ("title", &self.title),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    /// The console's own query for the same, from `cursor` on.
+    fn query(&self, cursor: &str) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.fields());
+        if !cursor.is_empty() {
+            query.append_pair("cursor", cursor);
+        }
+        query.finish()
+    }
+
+    /// What forms and links carry of it.
+    pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
+        let all = [
+            ("connection", &self.connection),
+            ("tracker", &self.tracker),
+            ("scope", &self.scope),
+            ("code", &self.code),
+            ("title", &self.title),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.clone())).collect()
+    }
+
+    /// What became of many.
+    fn done(&self) -> Option<String> {
+        let done = self.done.parse::<u64>().ok()?;
+        let failed = self.failed.parse::<u64>().unwrap_or_default();
+        let mut told = match (done, failed) {
+            (0, 0) => "Nothing was done: what was meant has ended meanwhile.".to_owned(),
+            (0, _) => "Nothing was done.".to_owned(),
+            (1, _) => "1 error was worked on.".to_owned(),
+            (many, _) => format!("{} errors were worked on.", number(many)),
+        };
+        match failed {
+            0 => {}
+            1 => told.push_str(" 1 could not be and stays open; its own page says why when you try there."),
+            many => told
+                .push_str(&format!(" {} could not be and stay open; each one's page says why when you try there.", number(many))),
+        }
+        if !self.more.is_empty() {
+            told.push_str(" There are more than one press of the button takes: press it again for the rest.");
+        }
+        Some(told)
+    }
 }
 
 /// Equal errors.
@@ -54,6 +125,9 @@ pub(crate) struct Group {
     pub title: String,
     pub newest: ErrorRecord,
 }
+
+/// So many groups come in one answer of the API.
+const MOST_GROUPS: usize = 200;
 
 #[derive(Template)]
 #[template(path = "errors/groups.html", config = "src/server/console/askama.toml")]
@@ -94,26 +168,47 @@ impl GroupsPage {
         When(*at)
     }
 
+    /// The API tells no more groups than these, so there may be others.
+    pub(crate) fn is_full(&self) -> bool {
+        self.groups.len() >= MOST_GROUPS
+    }
+
+    /// Whose these are.
+    pub(crate) fn owner(&self, group: &Group) -> String {
+        group.newest.tracker.clone().unwrap_or_else(|| self.name(&group.connection_id))
+    }
+
     /// Query of the list of all in a group.
     pub(crate) fn alike(&self, group: &Group) -> String {
-        query(group.connection_id, &group.code, &group.title, "")
+        group.asked().query("")
+    }
+}
+
+impl Group {
+    /// What finds them again, and no others.
+    pub(crate) fn asked(&self) -> Asked {
+        let error = &self.newest;
+        // A connection's are told by it; what is held up tells a tracker's from the node's.
+        let scope = if error.connection_id.is_some() { String::new() } else { error.scope.as_str().to_owned() };
+        Asked {
+            connection: self.connection_id.map(|id| id.to_string()).unwrap_or_default(),
+            tracker: error.tracker.clone().unwrap_or_default(),
+            scope,
+            code: self.code.clone(),
+            title: self.title.clone(),
+            ..Asked::default()
+        }
     }
 }
 
 impl AlikePage {
+    pub(crate) fn can_retry(&self) -> bool {
+        self.errors.iter().any(ErrorRecord::has_something_to_try)
+    }
+
     pub(crate) fn when(&self, at: &Time) -> When {
         When(*at)
     }
-}
-
-fn query(connection: Option<ConnectionId>, code: &str, title: &str, cursor: &str) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("connection", &connection.map(|id| id.to_string()).unwrap_or_default());
-    query.append_pair("code", code).append_pair("title", title);
-    if !cursor.is_empty() {
-        query.append_pair("cursor", cursor);
-    }
-    query.finish()
 }
 
 /// `GET /errors`: all, grouped; or the ones that say the same.
@@ -123,16 +218,15 @@ async fn page(person: Person, asked: web::Query<Asked>) -> Result<HttpResponse, 
         return page::ok(&groups(&person, asked, Errors::default()).await?);
     }
     let mut api = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in
-        [("connection_id", &asked.connection), ("code", &asked.code), ("title", &asked.title), ("cursor", &asked.cursor)]
-    {
-        if !value.is_empty() {
-            api.append_pair(name, value);
-        }
+    for (name, value) in asked.filter() {
+        api.append_pair(name, value);
+    }
+    if !asked.cursor.is_empty() {
+        api.append_pair("cursor", &asked.cursor);
     }
     let list: List<ErrorRecord> = person.api.get(format!("/errors?{}", api.finish())).await?;
     let frame = Frame::of(&person, Room::Errors, asked.title.clone()).await?;
-    let next = list.next.map(|cursor| query(asked.connection.parse().ok(), &asked.code, &asked.title, &cursor));
+    let next = list.next.map(|cursor| asked.query(&cursor));
     page::ok(&AlikePage { frame, errors: list.items, next, asked, may_operate: person.may(Scope::Operate) })
 }
 
@@ -140,17 +234,12 @@ async fn groups(person: &Person, asked: Asked, errors: Errors) -> Result<GroupsP
     let filter = if asked.connection.is_empty() { String::new() } else { query_of("connection_id", &asked.connection) };
     let groups: List<Group> = person.api.get(format!("/errors/groups{filter}")).await?;
     let connections: List<Connection> = person.api.get("/connections?limit=500").await?;
-    let done = asked.done.parse::<u64>().ok().map(|done| match done {
-        0 => "Nothing was done: what was meant has ended meanwhile.".to_owned(),
-        1 => "1 error was worked on.".to_owned(),
-        many => format!("{many} errors were worked on."),
-    });
     Ok(GroupsPage {
         frame: Frame::of(person, Room::Errors, "Errors").await?,
         groups: groups.items,
         connections: connections.items,
+        done: asked.done(),
         connection: asked.connection,
-        done,
         errors,
         may_operate: person.may(Scope::Operate),
     })
@@ -164,6 +253,7 @@ fn query_of(name: &str, value: &str) -> String {
 #[derive(Debug, Deserialize)]
 struct Done {
     done: u64,
+    failed: Vec<FieldError>,
     next: Option<String>,
 }
 
@@ -173,18 +263,23 @@ const MOST_CALLS: usize = 3;
 /// `POST /errors/many`: all of a group, retried or skipped.
 async fn many(Signed { person, form }: Signed) -> Result<HttpResponse, Refusal> {
     let word = if form.has("skip") { "skip" } else { "retry" };
-    let mut filter = serde_json::Map::new();
-    for (name, field) in [("connection_id", "connection"), ("code", "code"), ("title", "title")] {
-        if let Some(value) = form.typed(field) {
-            filter.insert(name.to_owned(), Value::String(value));
-        }
-    }
-    let (mut done, mut cursor) = (0, None);
+    let text = |name: &str| form.typed(name).unwrap_or_default();
+    let asked = Asked {
+        connection: text("connection"),
+        tracker: text("tracker"),
+        scope: text("scope"),
+        code: text("code"),
+        title: text("title"),
+        ..Asked::default()
+    };
+    let filter: BTreeMap<&str, &str> = asked.filter().into_iter().collect();
+    let (mut done, mut failed, mut cursor) = (0, 0, None);
     for _ in 0..MOST_CALLS {
         let body = json!({"filter": filter, "cursor": cursor});
         match person.api.post::<Done>(format!("/errors/{word}"), body).await {
             Ok(part) => {
                 done += part.done;
+                failed += part.failed.len();
                 cursor = part.next;
             }
             Err(problem) => return page::again(&problem, &groups(&person, Asked::default(), Errors::of(&problem, &[])).await?),
@@ -193,7 +288,9 @@ async fn many(Signed { person, form }: Signed) -> Result<HttpResponse, Refusal> 
             break;
         }
     }
-    Ok(page::go(&format!("/errors?done={done}")))
+    let failed = if failed == 0 { String::new() } else { format!("&failed={failed}") };
+    let more = if cursor.is_some() { "&more=1" } else { "" };
+    Ok(page::go(&format!("/errors?done={done}{failed}{more}")))
 }
 
 #[derive(Template)]

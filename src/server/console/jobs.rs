@@ -95,13 +95,15 @@ impl Job {
 pub(crate) struct ListPage {
     pub frame: Frame,
     pub jobs: Vec<Job>,
+    /// There are others.
+    pub more: bool,
 }
 
 /// `GET /jobs`
 async fn list(person: Person) -> Result<HttpResponse, Refusal> {
     let frame = Frame::of(&person, Room::Queue, "Jobs").await?;
     let jobs: List<Job> = person.api.get("/jobs?limit=50").await?;
-    page::ok(&ListPage { frame, jobs: jobs.items })
+    page::ok(&ListPage { frame, more: jobs.next.is_some(), jobs: jobs.items })
 }
 
 /// A line of the report.
@@ -130,6 +132,8 @@ pub(crate) struct OnePage {
     pub job: Job,
     pub connection: Option<Connection>,
     pub report: Vec<Finding>,
+    /// The report has others.
+    pub more: bool,
     pub errors: Errors,
     pub may_operate: bool,
 }
@@ -146,7 +150,8 @@ async fn shown(person: &Person, id: JobId, errors: Errors) -> Result<OnePage, Re
     let frame = Frame::of(person, Room::Queue, job.name().to_owned()).await?;
     // It may have been deleted since.
     let connection = person.api.get(format!("/connections/{}", job.connection_id)).await.ok();
-    Ok(OnePage { frame, job, connection, report: report.items, errors, may_operate: person.may(Scope::Operate) })
+    let (more, may_operate) = (report.next.is_some(), person.may(Scope::Operate));
+    Ok(OnePage { frame, job, connection, report: report.items, more, errors, may_operate })
 }
 
 /// `GET /jobs/{id}`

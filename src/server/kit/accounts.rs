@@ -74,6 +74,11 @@ impl Accounts {
     fn set_up_secret(&self) -> Option<Secret> {
         self.set_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Somebody has an account from now on: the set-up link is void, and no page offers it.
+    pub fn somebody_has_one(&self) {
+        *self.set_up.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// Who sits at the other end.
@@ -123,7 +128,7 @@ impl SessionSecret {
     }
 }
 
-/// The address that makes the first account; `None` where there was one at the start, or one was made by it. It holds a
+/// The address that makes the first account; `None` where there was one at the start, or one was made since. It holds a
 /// secret: it is printed for who starts the node, and never logged.
 pub fn set_up_link(node: &Node) -> Option<String> {
     let secret = node.accounts.set_up_secret()?;
@@ -161,7 +166,7 @@ pub async fn set_up(
         })
     });
     let first = first.await?;
-    *node.accounts.set_up.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    node.accounts.somebody_has_one();
     if first { Ok((cookie, user)) } else { Err(there_is_one()) }
 }
 

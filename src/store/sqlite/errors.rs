@@ -29,7 +29,7 @@ fn subject(error: &ErrorRecord) -> String {
 }
 
 fn read_error(row: &SqliteRow) -> Got<ErrorRecord> {
-    // The tracker is no part of the document, which is also what the API shows.
+    // Documents of earlier versions hold no tracker: the column does.
     let error: ErrorRecord = json(row, 0)?;
     Ok(ErrorRecord { tracker: col(row, 1)?, code: col(row, 2)?, ..error })
 }

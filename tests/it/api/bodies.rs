@@ -28,7 +28,11 @@ const BODIES: [(&str, &str, &str); 16] = [
         "",
     ),
     ("history", "at direction outcome reason changes took_ms", "connection_id twin_id"),
-    ("error", "id scope connection_id twin_id title detail advice retryable attempts occurred_at next_attempt_at", "code"),
+    (
+        "error",
+        "id scope connection_id twin_id tracker title detail advice retryable attempts occurred_at next_attempt_at",
+        "code",
+    ),
     (
         "tracker",
         "name kind url status org_id api_calls login_expires_at",

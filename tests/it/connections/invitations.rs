@@ -37,7 +37,7 @@ async fn an_invitation_is_made_read_and_accepted() {
     let mut pair = Pair::start().await;
     let made = pair.public.post("/connections", wanted(json!({"description": "for pumps", "prefer": "remote"}))).await;
     members(&made, &format!("{CONNECTION} invitation"));
-    members(&made["health"], "paused waiting parked latency_ms");
+    members(&made["health"], "paused paused_by waiting parked latency_ms");
     members(&made["health"]["latency_ms"], "p50 p95");
     members(&made["invitation"], "code expires_at");
     let expected = json!({"name": "support_to_helpdesk", "status": "pending", "kind": "private", "mode": "basic", "tracker": "desk",

@@ -16,7 +16,13 @@ const ROUND: Duration = Duration::from_secs(61);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_node_says_what_to_do_first() {
     let world = World::with(Settings { joined: false, ..Settings::default() }).await;
+    let nobody = Visitor::nobody(&world.public);
+    assert!(nobody.get("/sign-in").await.says("Nobody has an account on this node yet"));
+    assert!(nobody.get("/setup").await.says("name=\"password\""));
     let admin = Visitor::with_role(&world.public, "admin").await;
+    // However the account was made: here by the API.
+    assert!(!nobody.get("/sign-in").await.says("Nobody has an account"));
+    assert!(!nobody.get("/setup").await.says("name=\"password\""));
     let page = admin.get("/").await;
     assert!(page.says("No connection yet") && page.says("href=\"/connections/new\""), "{}", page.html);
     assert!(page.says("<a href=\"/\" aria-current=\"page\">Dashboard</a>"), "{}", page.html);
@@ -72,10 +78,29 @@ async fn a_tracker_that_rests_comes_first_and_says_it_once() {
     let page = admin.get("/").await;
     assert!(page.says("<a href=\"/trackers/helpdesk\">helpdesk</a> rests, and with it all that needs it"), "{}", page.html);
     assert!(!page.says("does not go on"), "the connection's rest is the tracker's: {}", page.html);
+    let page = admin.get(&format!("/connections/{}", world.connection)).await;
+    assert!(page.says("<a href=\"/trackers/helpdesk\">What to do</a>"), "its own errors say nothing of it: {}", page.html);
+    let page = admin.get(&format!("/errors?connection={}", world.connection)).await;
+    assert!(page.says("This connection has no open error") && !page.says("Every change has found"), "{}", page.html);
     let list = admin.get("/trackers").await;
     assert!(list.says("<span class=\"state bad\">Paused</span>") && list.says("no allowance"), "{}", list.html);
     let one = admin.get("/trackers/helpdesk").await;
     assert!(one.says("Paused since") && one.says("nothing is lost"), "{}", one.html);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_partner_deleted_is_told_once_and_as_deleted() {
+    let world = World::start().await;
+    let admin = Visitor::with_role(&world.private, "admin").await;
+    let path = format!("/connections/{}", world.connection);
+    world.public.call("DELETE", &path, None).await.good();
+    until_said("the end there", || async { world.private.get(&path).await["remote"]["state"] == "gone" }).await;
+    let page = admin.get("/").await;
+    assert!(page.says("was deleted by your partner") && !page.says("does not go on"), "{}", page.html);
+    assert_eq!(page.html.matches(&format!("href=\"{path}\"")).count(), 1, "{}", page.html);
+    let page = admin.get(&path).await;
+    assert!(page.says("none: the connection was deleted there") && !page.says("changes are kept there"), "{}", page.html);
     world.stop().await;
 }
 

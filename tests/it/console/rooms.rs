@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::visitor::Visitor;
-use crate::support::{Settings, World, until_said};
+use crate::support::{Settings, World, http, until_said};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_editors_the_second_is_told_and_loses_nothing() {
@@ -39,6 +39,14 @@ async fn of_two_editors_the_second_is_told_and_loses_nothing() {
         "{}",
         published.html
     );
+    // What runs already is no draft.
+    let runs = world.private.get(&path).await["published"].clone();
+    let over = person.get(&path).await.hidden("over");
+    let texts = [("outgoing", runs["outgoing"].as_str()), ("incoming", runs["incoming"].as_str())];
+    let texts = texts.map(|(name, text)| (name, text.expect("a text")));
+    let same = person.post(&path, &[&texts[..], &[("base", "0"), ("over", &over)]].concat()).await;
+    assert!(same.says("This is what runs already; there is no draft.") && !same.says("The draft is saved"), "{}", same.html);
+    assert!(world.private.get(&path).await["draft"].is_null());
     world.stop().await;
 }
 
@@ -63,6 +71,44 @@ async fn equal_errors_are_one_row_and_are_worked_on_together() {
     assert_eq!((done.status, done.location.as_str()), (303, "/errors?done=3"), "{}", done.html);
     until_said("no error", async || open().await.is_empty()).await;
     assert!(person.get(&done.location).await.says("3 errors were worked on."));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_tracker_is_told_of_its_door_is_its_own_and_is_read_not_retried() {
+    let desk = "[trackers.desk]\nkind = \"salesforce\"\nlogin_url = \"http://127.0.0.1:9\"\nflow = \"authorization-code\"\n\
+        client_id = \"app\"\nclient_secret = \"secret\"\nlook = \"off\"\n";
+    let world = World::with(Settings { public: desk.to_owned(), ..Settings::default() }).await;
+    let person = Visitor::with_role(&world.public, "operate").await;
+    for tracker in ["desk", "support"] {
+        let door = world.public.get(&format!("/trackers/{tracker}")).await["outbound_message_url"].clone();
+        let sent = http().post(door.as_str().expect("an address")).header("content-type", "text/xml").body("<no");
+        sent.send().await.expect("an answer");
+    }
+    let open = async || {
+        let all = world.public.get("/errors?code=door_malformed").await["items"].as_array().expect("a list").clone();
+        all.iter().map(|error| error["tracker"].as_str().expect("whose").to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    until_said("both errors", async || open().await.len() == 2).await;
+    let error = world.public.get("/errors?code=door_malformed&tracker=desk").await["items"][0].clone();
+    let (id, title) = (error["id"].as_str().expect("an id"), error["title"].as_str().expect("a title"));
+    let page = person.get("/errors").await;
+    assert!(page.says("desk · newest") && page.says("support · newest") && !page.says("this node ·"), "{}", page.html);
+    assert!(!page.says("name=\"retry\"") && page.says("name=\"skip\""), "{}", page.html);
+    assert!(!person.get(&format!("/errors/{id}")).await.says("name=\"retry\""));
+    let retried = world.public.call("POST", &format!("/errors/{id}/retry"), Some(json!({}))).await;
+    assert_eq!((retried.status, retried.code()), (409, "invalid_state"));
+    let group = |tracker| [("tracker", tracker), ("scope", "tracker"), ("code", "door_malformed"), ("title", title)];
+    // A form that somebody had open before.
+    let done = person.post("/errors/many", &[&group("desk")[..], &[("retry", "1")]].concat()).await;
+    assert_eq!((done.status, done.location.as_str()), (303, "/errors?done=0&failed=1"), "{}", done.html);
+    assert!(person.get(&done.location).await.says("1 could not be and stays open"));
+    let done = person.post("/errors/many", &[&group("desk")[..], &[("skip", "1")]].concat()).await;
+    assert_eq!((done.status, done.location.as_str()), (303, "/errors?done=1"), "{}", done.html);
+    assert_eq!(open().await, ["support".to_owned()].into(), "the other's stays");
+    // Without a tracker the node's own are meant, and nobody else's.
+    person.post("/errors/many", &[("code", "door_malformed"), ("title", title), ("skip", "1")]).await;
+    assert_eq!(open().await, ["support".to_owned()].into());
     world.stop().await;
 }
 

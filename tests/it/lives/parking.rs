@@ -12,7 +12,8 @@ use crate::support::{
     put_rules, until, until_said,
 };
 
-const ERROR: &str = "id scope connection_id twin_id code title detail advice retryable attempts occurred_at next_attempt_at";
+const ERROR: &str =
+    "id scope connection_id twin_id tracker code title detail advice retryable attempts occurred_at next_attempt_at";
 
 async fn errors(node: &TestNode) -> Vec<Value> {
     node.get("/errors").await["items"].as_array().expect("a list").clone()

@@ -73,10 +73,20 @@ pub(super) struct Remote {
     pub version: String,
 }
 
+/// What rests, as far as it leads elsewhere than to the connection's own errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PausedBy {
+    Tracker,
+    #[serde(other)]
+    Own,
+}
+
 /// How it does.
 #[derive(Debug, Deserialize)]
 pub(super) struct Health {
     pub paused: Option<Paused>,
+    pub paused_by: Option<PausedBy>,
     pub waiting: u64,
     pub parked: u64,
     pub latency_ms: Latency,
@@ -133,6 +143,14 @@ impl Connection {
         self.mode == Mode::Script
     }
 
+    /// Where a pause is told with what to do.
+    pub(super) fn help(&self) -> String {
+        match self.health.paused_by {
+            Some(PausedBy::Tracker) => format!("/trackers/{}", self.tracker),
+            _ => format!("/errors?connection={}", self.id),
+        }
+    }
+
     /// From arrival to outcome, the median of the last hour.
     pub(super) fn delay(&self) -> String {
         self.health.latency_ms.p50.map_or_else(|| "–".to_owned(), super::text::span)
@@ -155,6 +173,10 @@ impl Remote {
 
     pub(super) fn is_on(&self) -> bool {
         self.state == Switch::Active
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.state == Switch::Gone
     }
 }
 

@@ -104,6 +104,24 @@ impl Trial {
     }
 }
 
+/// What saving left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Saved {
+    /// A draft, to be published.
+    Draft,
+    /// No draft: the text is what runs.
+    Running,
+}
+
+impl Saved {
+    pub(crate) const fn told(self) -> &'static str {
+        match self {
+            Self::Draft => "The draft is saved. It runs once it is published.",
+            Self::Running => "This is what runs already; there is no draft.",
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "rules/edit.html", config = "src/server/console/askama.toml")]
 pub(crate) struct EditPage {
@@ -124,7 +142,7 @@ pub(crate) struct EditPage {
     pub errors: Errors,
     /// Somebody else saved or published meanwhile.
     pub overtaken: bool,
-    pub saved: bool,
+    pub saved: Option<Saved>,
     pub may_configure: bool,
 }
 
@@ -182,7 +200,7 @@ async fn shown(person: &Person, id: ConnectionId, form: Option<&Form>) -> Result
         trial: None,
         errors: Errors::default(),
         overtaken: false,
-        saved: false,
+        saved: None,
         may_configure: person.may(Scope::Configure),
     })
 }
@@ -223,7 +241,10 @@ pub(super) async fn save(Signed { person, form }: Signed, id: web::Path<Connecti
     });
     match person.api.json::<Rules>(Method::PUT, format!("/connections/{id}/rules"), Some(body)).await {
         Ok(_) if form.has("publish") => Ok(page::go(&format!("/connections/{id}/rules/publish"))),
-        Ok(_) => page::ok(&EditPage { saved: true, ..shown(&person, *id, None).await? }),
+        Ok(rules) => {
+            let saved = Some(if rules.draft.is_some() { Saved::Draft } else { Saved::Running });
+            page::ok(&EditPage { saved, ..shown(&person, *id, None).await? })
+        }
         Err(problem) => {
             let problem = page::closed(problem)?;
             let overtaken = problem.code == Code::RuleChanged;

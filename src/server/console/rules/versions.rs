@@ -45,6 +45,8 @@ pub(crate) struct VersionsPage {
     pub frame: Frame,
     pub connection: Connection,
     pub versions: Vec<Version>,
+    /// There are others.
+    pub more: bool,
     pub may_configure: bool,
 }
 
@@ -53,7 +55,8 @@ pub(super) async fn page(person: Person, id: web::Path<ConnectionId>) -> Result<
     let connection: Connection = person.api.get(format!("/connections/{id}")).await?;
     let versions: List<Version> = person.api.get(format!("/connections/{id}/rules/versions?limit=200")).await?;
     let frame = Frame::of(&person, Room::Connections, format!("Versions of {}", connection.name)).await?;
-    page::ok(&VersionsPage { frame, connection, versions: versions.items, may_configure: person.may(Scope::Configure) })
+    let (more, may_configure) = (versions.next.is_some(), person.may(Scope::Configure));
+    page::ok(&VersionsPage { frame, connection, versions: versions.items, more, may_configure })
 }
 
 #[derive(Template)]
