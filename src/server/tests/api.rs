@@ -121,7 +121,10 @@ async fn connections_are_checked_at_the_door() {
     assert_eq!((taken.status, taken.code()), (409, "name_taken".into()));
     let changed = private.send("PATCH", &path, ADMIN, Some(json!({"links": "ask", "description": "d"})), &[]).await.json();
     assert_eq!((changed["links"].as_str(), changed["description"].as_str()), (Some("ask"), Some("d")));
-    assert_eq!(changed["health"], json!({"paused": null, "waiting": 0, "parked": 0, "latency_ms": {"p50": null, "p95": null}}));
+    assert_eq!(
+        changed["health"],
+        json!({"paused": null, "paused_by": null, "waiting": 0, "parked": 0, "latency_ms": {"p50": null, "p95": null}})
+    );
     assert_eq!(changed["remote"], Value::Null);
     assert_eq!(private.post(&format!("/connections/{}/activate", one.id), ADMIN, json!({})).await.code(), "invalid_state");
     let page = private.get("/connections?limit=1", ADMIN).await.json();
