@@ -4,14 +4,14 @@
 //! again. Such a page names the address at which it is found without the form: the module puts it into the address bar, so
 //! that a reload, or the news that fetch the page again, find it. Without the module a reload leads there by a redirect.
 //!
-//! The trap: a frame knows its person but not its request, so the address goes beside the handler, as its task's own.
+//! The trap: a frame knows its person but not its request, so the address goes beside the request and with its person.
 //!
 //! To add a form without a page at its own address: [`form`] in the place of `resource`, with the pattern of the page.
 
 use std::future::ready;
 
 use actix_web::{
-    Error, HttpRequest, Resource,
+    Error, HttpMessage as _, HttpRequest, Resource,
     body::{BoxBody, MessageBody},
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
@@ -20,9 +20,9 @@ use actix_web::{
 
 use super::{gate::Person, page};
 
-tokio::task_local! {
-    static PAGE: String;
-}
+/// Address of the page that a form's answer shows: beside the request, unless the page stands at its own.
+#[derive(Clone, Debug)]
+pub(super) struct PageAddress(pub String);
 
 /// A resource that takes forms of the page at that pattern; whoever gets it is led to the page.
 pub(super) fn form(
@@ -33,15 +33,11 @@ pub(super) fn form(
 > {
     let lead = move |_: Person, request: HttpRequest| ready(page::go(&filled(page, request.uri().path())));
     let name = move |request: ServiceRequest, next: Next<BoxBody>| {
-        let address = filled(page, request.uri().path());
-        PAGE.scope(address, next.call(request))
+        let address = PageAddress(filled(page, request.uri().path()));
+        request.extensions_mut().insert(address);
+        next.call(request)
     };
     web::resource(path).wrap(from_fn(name)).route(web::get().to(lead))
-}
-
-/// Address of the page that a form's answer shows; `None` where the page stands at its own.
-pub(super) fn of_page() -> Option<String> {
-    PAGE.try_with(Clone::clone).ok()
 }
 
 /// The pattern with the parts that the form's path has in the same places.

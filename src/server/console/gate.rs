@@ -17,7 +17,7 @@ use actix_web::{
     web,
 };
 
-use super::{form::Form, page};
+use super::{address::PageAddress, form::Form, page};
 use crate::{
     domain::{token::Scope, user::User},
     server::kit::{
@@ -93,6 +93,8 @@ impl ResponseError for Refusal {
 pub(super) struct Person {
     pub user: User,
     pub api: Api,
+    /// Where the page that answers this request stands, if not at its own address.
+    pub page: Option<String>,
     secret: SessionSecret,
 }
 
@@ -127,7 +129,8 @@ impl FromRequest for Person {
             let known = accounts::session(&node, &secret, used(&request)).await?;
             let (session, user) = known.ok_or_else(|| Refusal::SignIn(back(&request)))?;
             let caller = Caller::of_user(&user, &session);
-            let person = Self { user, api: Api::new(&request, caller), secret };
+            let page = request.extensions().get::<PageAddress>().map(|PageAddress(path)| path.clone());
+            let person = Self { user, api: Api::new(&request, caller), page, secret };
             request.extensions_mut().insert(person.clone());
             Ok(person)
         })

@@ -8,7 +8,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    address, assets,
+    assets,
     gate::{Person, Refusal},
 };
 use crate::{
@@ -91,7 +91,7 @@ impl Frame {
         let ways = Room::ALL.into_iter().map(|(room, path, name)| Way { path, name, here: room == here, count: count(room) });
         Ok(Self {
             title: title.into(),
-            address: address::of_page(),
+            address: person.page.clone(),
             ways: ways.collect(),
             person: person.user.name.clone(),
             node: status.name,
