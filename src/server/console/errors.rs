@@ -306,6 +306,11 @@ pub(crate) struct OnePage {
 }
 
 impl OnePage {
+    /// What failed on the way out: nothing arrived that could be edited.
+    pub(crate) fn is_outgoing(&self) -> bool {
+        self.error.title.contains("outgoing rule")
+    }
+
     pub(crate) fn when(&self, at: &Time) -> When {
         When(*at)
     }
