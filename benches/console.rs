@@ -26,7 +26,7 @@ use wicketgate::{
         twin::{Memory, Status, Twin},
     },
     secret::Sealer,
-    store::Store,
+    store::{Store, keyfile},
 };
 
 const CONNECTION: ConnectionId = ConnectionId(Uuid::from_u128(1));
@@ -135,7 +135,9 @@ impl Visitor {
 
 async fn fill(data: &Path) {
     std::fs::create_dir_all(data).expect("a folder");
-    let store = Store::open("sqlite:wicketgate.db", data, Arc::new(Sealer::new(&[[1; 32]])), Arc::new(SystemClock)).await;
+    // The node that starts on it finds the key that it would have made.
+    let key = keyfile::load_or_create(data, &SystemClock).expect("a key");
+    let store = Store::open("sqlite:wicketgate.db", data, Arc::new(Sealer::new(&[key])), Arc::new(SystemClock)).await;
     let store = store.expect("opens");
     store.write("connection", |tx| Box::pin(async move { tx.insert_connection(&connection()).await })).await.expect("stored");
     for part in 0..TWINS / 1_000 {
