@@ -4,7 +4,6 @@
 //! `cargo bench --bench console`.
 
 #[path = "support/node.rs"]
-#[allow(dead_code, reason = "each bench uses its share of what they have in common")]
 mod node;
 
 use std::{
@@ -13,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use node::{Node, folder};
+use node::{Node, SERVER, folder, pin_load};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wicketgate::{
@@ -39,6 +38,7 @@ const ROUNDS: usize = 200;
 const PASSWORD: &str = "correct horse battery";
 
 fn main() {
+    pin_load();
     let folder = folder();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let began = Instant::now();
@@ -46,11 +46,13 @@ fn main() {
     println!("{TWINS} twins with {STEPS} steps each, {PARKED} parked: filled in {:.0} s", began.elapsed().as_secs_f64());
     let trackers = "[trackers.support]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9/entities\"\n\
                     secret = \"whsec_ZGVtby10cmFja2VyLXNlY3JldC0wMDAwMDAwMQ==\"";
-    let node = Node::start("serve", 0, folder.path(), trackers);
-    runtime.block_on(measure(&node));
+    let node = Node::start("serve", SERVER, folder.path(), trackers);
+    let (pages, micros) = node.server.busy(|| runtime.block_on(measure(&node)));
+    println!("core of the node: {:.1} ms a page", micros / 1e3 / pages as f64);
 }
 
-async fn measure(node: &Node) {
+/// Tells each page's time; answers how many were asked for.
+async fn measure(node: &Node) -> usize {
     node.api("POST", "/users", Some(json!({"name": "bench", "role": "admin", "password": PASSWORD}))).await;
     let visitor = Visitor::sign_in(node).await;
     let (twin, error) = (TwinId(Uuid::from_u128(77)), node.api("GET", "/errors?limit=1", None).await);
@@ -72,6 +74,7 @@ async fn measure(node: &Node) {
         "/trackers".to_owned(),
         "/settings".to_owned(),
     ];
+    let asked = pages.len() * ROUNDS;
     for page in pages {
         let (mut took, mut bytes) = (Vec::new(), 0);
         for _ in 0..ROUNDS {
@@ -90,6 +93,7 @@ async fn measure(node: &Node) {
         );
     }
     println!("first view, uncompressed: {:.1} kB (under 60 compressed)", visitor.first_view("/connections").await as f64 / 1e3);
+    asked
 }
 
 /// Ids say nothing to a reader of figures.

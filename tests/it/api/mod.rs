@@ -2,6 +2,7 @@
 
 mod bodies;
 mod description;
+mod judge;
 mod lists;
 mod repeats;
 mod requests;

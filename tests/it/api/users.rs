@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wicketgate::config::Role;
 
-use super::bodies::{Judge, looks_like};
+use super::judge::{Judge, looks_like};
 use crate::support::{TOKEN, TestNode, clock::MovableClock};
 
 /// Every operation on accounts, for the walk through the whole API.
